@@ -1,0 +1,173 @@
+"""Jobs: delivered at least once, in no promised order, with growing waits; a dead one stays visible.
+
+A handler has a key, loads the state, decides and does its work once: it may run twice, and every process may die
+between any two of its lines.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from center import observe
+from center.database import Database, Row
+from center.errors import Failure, Unavailable
+from center.identity import SYSTEM, ClinicId
+from center.ports import Clock
+
+log = observe.log("center")
+
+#: Waits after each failed attempt, s; the last repeats until MAX_ATTEMPTS.
+WAITS_S = (1, 2, 5, 15, 60, 300)
+MAX_ATTEMPTS = 20
+LEASE_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: int
+    clinic_id: ClinicId
+    handler: str
+    key: str
+    payload: dict[str, Any]  # JSON written by the enqueuer
+    attempts: int
+
+
+Handler = Callable[[Job], None]
+
+
+class Later(Exception):
+    """Raised by a handler: not wrong, only too early."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at.isoformat())
+        self.at = at
+
+
+_CLAIM = """update center.job set state = 'running', attempts = attempts + 1, lease_by = %(me)s,
+  lease_until = now() + make_interval(secs => %(lease)s)
+where id in (select id from center.job where state = 'ready' and run_at <= %(now)s and handler = any(%(handlers)s)
+  order by priority desc, run_at, id for update skip locked limit %(limit)s)
+returning id, clinic_id, handler, dedup, payload, attempts"""
+_FENCE = "where id = %(id)s and state = 'running' and lease_by = %(me)s and attempts = %(attempts)s"
+_DONE = f"update center.job set state = 'done', finished_at = now(), last_error = null {_FENCE}"
+_DEAD = f"update center.job set state = 'dead', finished_at = now(), last_error = %(error)s {_FENCE}"
+_AGAIN = f"""update center.job j set state = case when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
+    and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
+  run_at = %(run_at)s, last_error = %(error)s, lease_by = null, lease_until = null, attempts = %(keep)s {_FENCE}"""
+_LAPSED = """update center.job j set state = case when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
+    and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
+  lease_by = null, lease_until = null where state = 'running' and lease_until < now()"""
+_RENEW = "update center.job set lease_until = now() + make_interval(secs => %(lease)s) where lease_by = %(me)s and state = 'running'"
+_OLD = "delete from center.job where state = 'done' and finished_at < now() - interval '7 days'"
+
+
+class Runner:
+    """Takes jobs of its handlers and runs them, one at a time; several runners and processes share the table."""
+
+    def __init__(self, database: Database, handlers: Mapping[str, Handler], clock: Clock, *, name: str = "") -> None:
+        self._database = database
+        self._handlers = dict(handlers)
+        self._clock = clock
+        self._me = f"{socket.gethostname()}:{os.getpid()}:{name or uuid.uuid4().hex[:8]}"
+        self._run = observe.counter("helan_center_jobs_total", "Jobs run", ("handler", "outcome"))
+
+    def run_once(self, limit: int = 1) -> int:
+        """Runs up to ``limit`` due jobs; how many there were. Raises Unavailable."""
+        with self._database.transaction(SYSTEM) as work:
+            rows = work.all(
+                _CLAIM, me=self._me, lease=LEASE_S, now=self._clock.now(), handlers=list(self._handlers), limit=limit
+            )
+        for row in rows:
+            self._one(row)
+        return len(rows)
+
+    def run_until_idle(self, limit: int = 1000) -> int:
+        """Runs due jobs until none is due: for tests and commands."""
+        done = 0
+        while done < limit and (ran := self.run_once(10)):
+            done += ran
+        return done
+
+    def serve(self, stop: threading.Event) -> None:
+        """Runs jobs until told to stop, woken by notifications and each second; lives through a database that is away."""
+        for _ in self._database.listen("helan_job", stop=stop, quiet_s=1.0):
+            try:
+                while not stop.is_set() and self.run_once():
+                    pass
+            except Unavailable:
+                log.warning("jobs.database_away")
+                stop.wait(1.0)
+
+    def serve_housekeeping(self, stop: threading.Event) -> None:
+        """Keeps this runner's leases and gives back those of processes that died."""
+        while not stop.wait(5.0):
+            try:
+                with self._database.transaction(SYSTEM) as work:
+                    work.run(_RENEW, me=self._me, lease=LEASE_S)
+                    work.run(_LAPSED)
+                    work.run(_OLD)
+            except Unavailable:
+                continue
+
+    def give_back_mine(self, host: str) -> None:
+        """At start: what dead processes of this host were running is ready again at once."""
+        with self._database.transaction(SYSTEM) as work:
+            for row in work.all("select distinct lease_by from center.job where state = 'running'"):
+                if _is_dead(row["lease_by"] or "", host):
+                    work.run(
+                        "update center.job set lease_until = now() - interval '1 second' where lease_by = %(by)s and state = 'running'",
+                        by=row["lease_by"],
+                    )
+            work.run(_LAPSED)
+
+    def _one(self, row: Row) -> None:
+        job = Job(row["id"], ClinicId(row["clinic_id"]), row["handler"], row["dedup"], row["payload"], row["attempts"])
+        try:
+            self._handlers[job.handler](job)
+        except Later as later:
+            self._finish(job, _AGAIN, run_at=later.at, error=None, keep=job.attempts - 1)
+            self._run.labels(job.handler, "later").inc()
+        except Exception as error:  # the process's rim: logged, counted, tried again
+            self._failed(job, error)
+        else:
+            self._finish(job, _DONE)
+            self._run.labels(job.handler, "done").inc()
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        away = isinstance(error, Unavailable)
+        dead = job.attempts >= MAX_ATTEMPTS and not away
+        log.error("job.failed", exc=error, handler=job.handler, job=job.id, attempts=job.attempts, dead=dead)
+        self._run.labels(job.handler, "dead" if dead else "failed").inc()
+        text = error.en if isinstance(error, Failure) else type(error).__name__
+        if dead:
+            self._finish(job, _DEAD, error=text)
+        else:
+            wait = WAITS_S[min(job.attempts, len(WAITS_S)) - 1]
+            self._finish(job, _AGAIN, run_at=self._clock.now() + timedelta(seconds=wait), error=text, keep=job.attempts)
+
+    def _finish(self, job: Job, sql: str, **params: Any) -> None:
+        try:
+            with self._database.transaction(SYSTEM) as work:
+                work.run(sql, id=job.id, me=self._me, attempts=job.attempts, **params)
+        except Unavailable:  # the lease lapses and the job runs again: at least once
+            log.warning("job.finish_lost", handler=job.handler, job=job.id)
+
+
+def _is_dead(lease_by: str, host: str) -> bool:
+    parts = lease_by.split(":")
+    if len(parts) < 2 or parts[0] != host:
+        return False
+    try:
+        os.kill(int(parts[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, ValueError):
+        return False
+    return False
