@@ -1,0 +1,90 @@
+"""The Jinja environment of all pages: rooms' folders by name, texts by key, times in the reader's zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from portal.frame.frame import Frame
+from portal.frame.texts import Texts, load_texts
+
+FRAME_FOLDER = Path(__file__).resolve().parent
+
+#: What ``when`` prints: 24 h, ISO order (UI.md section 6).
+WHEN = {
+    "second": "%Y-%m-%d %H:%M:%S",
+    "minute": "%Y-%m-%d %H:%M",
+    "date": "%Y-%m-%d",
+    "time": "%H:%M",
+    "clock": "%H:%M:%S",
+}
+UNKNOWN = "—"
+
+
+def duration(seconds: float) -> str:
+    """``18:20`` or ``1:06:48``; the sign is left to the words around it."""
+    whole = abs(int(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
+
+
+def local(instant: datetime, zone: str) -> datetime:
+    """The instant on the clocks of that zone."""
+    return instant.astimezone(ZoneInfo(zone))
+
+
+def _frame(context: Context) -> Frame:
+    return context["frame"]
+
+
+@pass_context
+def _when(context: Context, value: datetime | date | None, form: str = "minute") -> str:
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, datetime):
+        return local(value, _frame(context).zone).strftime(WHEN[form])
+    return value.isoformat()
+
+
+def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
+    """The environment in which ``frame/layout.html`` and ``<room>/<page>.html`` are found.
+
+    Pages get ``frame`` (a Frame) in their context; parts are imported ``with context``.
+    Globals: t(key, **values), raw_text(key), has_text(key). Filters: duration, when(form), iso, or_unknown.
+    """
+    loader = PrefixLoader({n: FileSystemLoader(p) for n, p in {**folders, "frame": FRAME_FOLDER}.items()})
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+
+    @pass_context
+    def t(context: Context, key: str, **values: object) -> str:
+        return texts.t(_frame(context).lang, key, **values)
+
+    @pass_context
+    def raw_text(context: Context, key: str) -> str:
+        return texts.raw(_frame(context).lang, key)
+
+    made.globals.update(t=t, raw_text=raw_text, has_text=texts.has)
+    made.filters.update(
+        duration=duration,
+        when=_when,
+        iso=lambda instant: instant.isoformat(),
+        or_unknown=lambda value: UNKNOWN if value in (None, "") else value,
+    )
+    return made
+
+
+def pages_of(rooms: Mapping[str, Path]) -> Environment:
+    """The environment of these rooms' ``pages`` folders and the frame, with the texts that lie in them."""
+    return environment(rooms, load_texts([FRAME_FOLDER, *rooms.values()]))
