@@ -28,8 +28,7 @@ from center.identity import Actor, ClinicId
 
 set_json_dumps(lambda value: json.dumps(value, ensure_ascii=False, default=str))
 
-type_Row = dict[str, Any]  # rows come from SQL, whose types the checker can't know
-Row = type_Row
+Row = dict[str, Any]  # rows come from SQL, whose types the checker can't know
 #: Which handlers run on which kind of event: wiring's table.
 Subscriptions = Mapping[str, tuple[str, ...]]
 
@@ -82,6 +81,11 @@ class Work:
     def run(self, sql: str, **params: Any) -> int:
         """How many rows it touched."""
         return self.connection.execute(sql, params).rowcount  # type: ignore[arg-type]
+
+    @staticmethod
+    def json(value: Any) -> Any:
+        """A value for a jsonb parameter."""
+        return Jsonb(value)
 
     def emit(self, event: Event) -> bool:
         """Keeps the event and one job per subscriber; False when it had been kept before."""

@@ -1,0 +1,91 @@
+"""A queued read -> PreliminaryRead or Abstention, kept once, told as an event. A case never waits for it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+from center import observe
+from center.database import Database
+from center.errors import Failure, Unavailable
+from center.events import PreliminaryReadMade
+from center.identity import ClinicId, system_for
+from center.jobs import Job
+from center.ports import Clock, ModelInputs
+from center.reads import Abstention, ModelInput, Outcome, PreliminaryRead, Reason
+from inference import store
+
+log = observe.log("inference")
+
+#: One reader a kind of input: wiring's table (film: ours; ecg: the heart room's).
+Reader = Callable[[ModelInput], PreliminaryRead]
+#: After so many tries a model that fails is answered by "no preliminary read: it failed" (MODELS.md section 4).
+TRIES = 3
+_NAMESPACE = uuid.UUID("6f0c2a5e-3a42-5a0e-9c5d-0c6f7d1b9a11")
+_FAILED = Reason("model_failed", "AI 初读失败。请直接阅片。", "The model failed. Please read without it.")
+_NO_MODEL = Reason("no_model", "没有适用的模型。请直接阅片。", "No model fits. Please read without it.")
+
+
+class ReadingRoom:
+    """Runs the queued reads of one inference process."""
+
+    def __init__(
+        self, database: Database, inputs: ModelInputs, readers: Mapping[str, Reader], clock: Clock
+    ) -> None:
+        self._database = database
+        self._inputs = inputs
+        self._readers = dict(readers)
+        self._clock = clock
+        self._seconds = observe.histogram("helan_inference_read_seconds", "Time of one preliminary read", ("kind",))
+        self._outcomes = observe.counter("helan_inference_reads_total", "Preliminary reads", ("kind", "outcome"))
+
+    def read_study(self, job: Job) -> None:
+        """Handler on CaseOpened and CaseExtended.  Raises Unavailable when the study can't be got at now."""
+        study_uid = str(job.payload["study_uid"])
+        given = self._inputs.of(job.clinic_id, study_uid)
+        if isinstance(given, Abstention):
+            read, sops = _without_input(given.reason), ()
+        else:
+            read, sops = self._read(given, job), given.sop_instance_uids
+        self._keep(job.clinic_id, study_uid, read, sops)
+
+    def _read(self, given: ModelInput, job: Job) -> PreliminaryRead:
+        reader = self._readers.get(given.kind)
+        if reader is None:
+            return _abstained(given, _NO_MODEL)
+        began = time.monotonic()
+        try:
+            read = reader(given)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if job.attempts < TRIES and not isinstance(error, Failure):
+                raise
+            log.error("read.failed", exc=error, kind=given.kind, job=job.id)
+            read = _abstained(given, _FAILED)
+        self._seconds.labels(given.kind).observe(time.monotonic() - began)
+        self._outcomes.labels(read.kind, str(read.outcome)).inc()
+        return read
+
+    def _keep(self, clinic_id: ClinicId, study_uid: str, read: PreliminaryRead, sops: tuple[str, ...]) -> None:
+        key = f"{clinic_id}:{study_uid}:{read.model}:{read.version}:{read.input_digest}"
+        made = PreliminaryReadMade(
+            clinic_id, study_uid, read.model, read.version, read.input_digest, str(read.outcome), len(read.critical_findings)
+        )
+        with self._database.transaction(system_for(clinic_id)) as work:
+            if store.keep(work, clinic_id, str(uuid.uuid5(_NAMESPACE, key)), study_uid, read, sops, self._clock.now()):
+                work.audit(
+                    "read:make", f"study:{study_uid}", clinic_id=clinic_id, model=read.model, version=read.version,
+                    outcome=str(read.outcome),
+                )  # fmt: skip
+                work.emit(made)
+
+
+def _without_input(reason: Reason) -> PreliminaryRead:
+    """Nothing that a model could read: filed under no model's name."""
+    return PreliminaryRead("film", "none", "0", "", Outcome.ABSTAINED, reason)
+
+
+def _abstained(given: ModelInput, reason: Reason) -> PreliminaryRead:
+    return PreliminaryRead(given.kind, "none", "0", given.input_digest, Outcome.ABSTAINED, reason)
