@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gcd
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import signal as dsp
 
 from center.reads import Reason, SignalInput
-from ecg.quality import SHORTEST_S, SignalQuality, without_gaps
+from ecg.quality import SHORTEST_S, Grade, SignalQuality, without_gaps
 
 _DETECTION_HZ: Final = 250
 _LONGEST_S: Final = 1800.0
@@ -21,6 +21,8 @@ _IRREGULAR_PERCENT: Final = 10.0
 """Standard deviation of the RR intervals, in percent of their mean, above which they're called irregular (ours)."""
 _ALIKE: Final = 0.6
 """Correlation with the median beat that the better half of the beats must reach; made noise stays under 0.5."""
+_SURELY_ALIKE: Final = 0.9
+"""Below this a beat may have been missed or added: the median interval still holds, its variation doesn't (ours)."""
 _LEADS_TRIED: Final = 3
 
 
@@ -36,8 +38,11 @@ class Beats:
     analysed_s: float
 
     @property
-    def is_regular(self) -> bool:
-        return self.rr_variation_percent <= _IRREGULAR_PERCENT
+    def regularity(self) -> Literal["regular", "irregular", "unknown"]:
+        """``unknown`` where the beats are too noisy to be sure of every one."""
+        if self.similarity < _SURELY_ALIKE:
+            return "unknown"
+        return "regular" if self.rr_variation_percent <= _IRREGULAR_PERCENT else "irregular"
 
 
 def find_beats(recording: SignalInput, quality: SignalQuality) -> Beats | Reason:
@@ -49,6 +54,8 @@ def find_beats(recording: SignalInput, quality: SignalQuality) -> Beats | Reason
             zh=f"记录只有 {seconds:.1f} 秒，至少需要 {SHORTEST_S:.0f} 秒。",
             en=f"The recording is {seconds:.1f} s long; at least {SHORTEST_S:.0f} s are needed.",
         )
+    if quality.grade is Grade.POOR:
+        return _poor(quality)
     found = [_beats_of(recording, lead) for lead in _best_leads(quality)]
     seen = [beats for beats in found if beats is not None]
     if not seen:
@@ -65,6 +72,17 @@ def find_beats(recording: SignalInput, quality: SignalQuality) -> Beats | Reason
             en="The beats found are unlike each other and may be noise. Please read the tracing.",
         )
     return best
+
+
+def _poor(quality: SignalQuality) -> Reason:
+    """Why a poor recording isn't read, with what is wrong with it."""
+    return Reason(
+        "poor_quality",
+        zh="信号质量差，未读：" + "".join(r.zh for r in quality.reasons) + "请检查电极后重新采集。",
+        en="Not read, the signal is poor. "
+        + " ".join(r.en for r in quality.reasons)
+        + " Check the electrodes and record again.",
+    )
 
 
 def _best_leads(quality: SignalQuality) -> tuple[int, ...]:

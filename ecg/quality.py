@@ -25,6 +25,8 @@ _SATURATED_MV: Final = 1.0
 _WANDER_MV: Final = 0.5
 _MAINS_MV: Final = 0.1
 _NOISY_DB: Final = 15.0
+_NOISY_MV: Final = 0.03
+"""Noise of less than this, rms, doesn't trouble a reader even in a lead whose beats are small."""
 _USELESS_DB: Final = 6.0
 SHORTEST_S: Final = 5.0
 _LONGEST_S: Final = 600.0
@@ -62,7 +64,7 @@ class LeadQuality:
 
     @property
     def is_noisy(self) -> bool:
-        return self.snr_db < _NOISY_DB
+        return self.snr_db < _NOISY_DB and self.noise_mv >= _NOISY_MV
 
     @property
     def is_usable(self) -> bool:
@@ -131,7 +133,6 @@ def _lead_quality(name: str, row: Samples, fs_hz: float) -> LeadQuality:
     values = without_gaps(row)
     if values.size < max(16, fs_hz):
         return LeadQuality(name, missing, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    wander = _low_passed(values, 0.7, fs_hz)
     noise = _noise_mv(values, fs_hz)
     beat = _beat_height_mv(values, fs_hz)
     return LeadQuality(
@@ -139,7 +140,7 @@ def _lead_quality(name: str, row: Samples, fs_hz: float) -> LeadQuality:
         missing_share=missing,
         flat_share=_flat_share(values, fs_hz),
         saturated_share=_saturated_share(values, fs_hz),
-        wander_mv=float(np.ptp(wander)),
+        wander_mv=_wander_mv(values, fs_hz),
         mains_mv=_mains_mv(values, fs_hz),
         noise_mv=noise,
         snr_db=float(20 * np.log10(max(beat, 1e-6) / max(noise * 2.83, 1e-6))),  # 2.83: rms to peak to peak
@@ -169,6 +170,11 @@ def _saturated_share(values: Samples, fs_hz: float) -> float:
             runs = edges[1::2] - edges[::2]
             share += float(runs[runs >= shortest].sum()) / values.size
     return share
+
+
+def _wander_mv(values: Samples, fs_hz: float) -> float:
+    """How far the level moves: highest less lowest median of all seconds (a median passes over QRS and T)."""
+    return float(np.ptp(np.median(_seconds(values, fs_hz), axis=1)))
 
 
 def _low_passed(values: Samples, below_hz: float, fs_hz: float) -> Samples:
@@ -210,8 +216,8 @@ def _mains_mv(values: Samples, fs_hz: float) -> float:
 
 _NOTHING_USABLE: Final = Reason(
     "no_usable_lead",
-    zh="没有一个导联可用。请检查电极后重新采集。",
-    en="No lead is usable. Check the electrodes and record again.",
+    zh="没有一个导联可用。",
+    en="No lead is usable.",
 )
 
 
