@@ -97,6 +97,13 @@ PATCHES: tuple[Patch, ...] = (
     *map(_bundle, ("app", "136", "2299", "8097", "compute", "histogram-worker", "interpolation", "polySeg")),
     Patch("app.bundle.*.js", "'/dicom-microscopy-viewer/", "'/ohif/dicom-microscopy-viewer/", 1),
     Patch("app.bundle.css", "url(/", "url(/ohif/", 5),
+    # beside the report editor the frame is narrow: there the list of series starts folded
+    Patch(
+        "5696.bundle.*.js",
+        "leftPanels: [tracked.thumbnailList],",
+        "leftPanels: [tracked.thumbnailList], leftPanelClosed: window.innerWidth < 1100,",
+        1,
+    ),
     # the service worker's script comes from an outside host: its tag goes before the addresses are moved
     Patch(
         "index.html",
@@ -115,6 +122,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch("assets/yandex-browser-manifest.json", '"/assets/', '"/ohif/assets/', 1),
 )
 
+#: No patient in the viewer's own bar: the page's strip above the frame is always there, and the frame is narrow.
 #: The frame's address is /ohif/viewer?case=ID&StudyInstanceUIDs=...; all that it asks for lies under that case.
 APP_CONFIG = """\
 window.config = {
@@ -123,6 +131,7 @@ window.config = {
   extensions: [],
   modes: [],
   showStudyList: false,
+  showPatientInfo: 'disabled',
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: true,
   showCPUFallbackMessage: true,
@@ -130,6 +139,9 @@ window.config = {
   strictZSpacingForVolumeViewport: true,
   showErrorDetails: 'production',
   maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 25 },
+  whiteLabeling: {
+    createLogoComponentFn: (React) => React.createElement('span', { style: { padding: '0 8px' } }, 'OHIF'),
+  },
   investigationalUseDialog: { option: 'never' },
   customizationService: [{ 'ohif.tours': { $set: [] } }],
   httpErrorHandler: (error) => {
@@ -323,7 +335,7 @@ def minify(dist: Path, esbuild: Path | None) -> None:
     if esbuild is None:
         say("本机没有对应的 esbuild，脚本不压缩", "no esbuild for this platform: scripts stay unminified")
         return
-    scripts = [p.name for p in dist.glob("*.js") if not p.name.endswith(".min.js")]
+    scripts = [p.name for p in dist.glob("*.js") if p.name != "app-config.js" and not p.name.endswith(".min.js")]
     esbuild.chmod(0o755)
     command = [str(esbuild), *scripts, "--minify", "--target=chrome109", "--log-level=error"]
     command += ["--outdir=.", "--allow-overwrite"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
@@ -75,14 +76,20 @@ def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
     def raw_text(context: Context, key: str) -> str:
         return texts.raw(_frame(context).lang, key)
 
-    made.globals.update(t=t, raw_text=raw_text, has_text=texts.has)
-    made.filters.update(
-        duration=duration,
-        when=_when,
-        iso=lambda instant: instant.isoformat(),
-        or_unknown=lambda value: UNKNOWN if value in (None, "") else value,
-    )
+    # typed Any: jinja2 infers the type of these mappings from its own defaults
+    shared: dict[str, Any] = {"t": t, "raw_text": raw_text, "has_text": texts.has}
+    filters: dict[str, Any] = {"duration": duration, "when": _when, "iso": _iso, "or_unknown": _or_unknown}
+    made.globals.update(shared)
+    made.filters.update(filters)
     return made
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat()
+
+
+def _or_unknown(value: object) -> object:
+    return UNKNOWN if value in (None, "") else value
 
 
 def pages_of(rooms: Mapping[str, Path]) -> Environment:

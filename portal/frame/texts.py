@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 Lang = Literal["zh", "en"]
 LANGS: tuple[Lang, ...] = ("zh", "en")
@@ -48,7 +48,7 @@ def flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
     for name, value in table.items():
         key = prefix + name
         if isinstance(value, Mapping):
-            yield from flatten(value, key + ".")
+            yield from flatten(cast(Mapping[str, object], value), key + ".")
         elif isinstance(value, str):
             yield key, value
         else:

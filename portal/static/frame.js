@@ -358,7 +358,7 @@ const helan = (() => {
     if (locate) locate.dispatchEvent(new CustomEvent('helan:locate', { bubbles: true, detail: locate.dataset.locate }));
   }, true);
   document.addEventListener('submit', (event) => {
-    if (event.target.matches('[data-sign-out]')) { leaving = true; sessionStorage.clear(); return; }
+    if (event.target.matches('[data-sign-out]')) { sessionStorage.clear(); return; }
     // a plain form that carries its guarded fields along saves them
     Array.from(unsaved).forEach((h) => { if (h === event.target || h.form === event.target) leaving = true; });
   });
