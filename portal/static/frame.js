@@ -103,7 +103,7 @@ const helan = (() => {
   /* Sends and answers the Response; throws a TypeError when the network is away (the offline note is shown then).
      body: FormData, URLSearchParams, Blob or string as they are, an HTML form as its fields, a plain object as JSON. */
   const send = async (method, url, body, options = {}) => {
-    const headers = { 'X-CSRF-Token': csrf(), Accept: 'application/json, text/html;q=0.9', ...options.headers };
+    const headers = { 'X-CSRF-Token': csrf(), Accept: 'application/json', ...options.headers };
     let content = body;
     if (body instanceof HTMLFormElement) content = new FormData(body);
     else if (body && Object.getPrototypeOf(body) === Object.prototype) {
