@@ -162,7 +162,7 @@ class Worklist:
     # ------------------------------------------------------------ the draft
     def templates(self, case: CaseRow) -> tuple[ReportTemplate, ...]:
         """Report templates that fit the case, the normal one first."""
-        return templates_for(case.service, case.modality, case.body_part, case.patient_sex)
+        return templates_for(case.service, case.modality, case.body_part, case.exam)
 
     def save_draft(
         self, actor: Actor, case_id: CaseId, token: str, content: DraftContent, base_version: int

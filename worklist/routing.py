@@ -1,0 +1,104 @@
+"""Who reads what next, and by when: cases, reads and limits in, order and due times out.
+
+The order is total: urgency first, then the earlier due time, then the case's id (WORKFLOW.md section 4 and 6).  What a
+machine says can only raise urgency and bring the due time nearer (rule 3).  Values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from center.codes import Service, Urgency
+from center.identity import Actor
+from center.ports import StoredRead
+from center.reads import Decision, Finding, Outcome
+from worklist.lifecycle import CaseState
+from worklist.records import CaseRow, MachineFlag
+from worklist.sheet import Text
+from worklist.timing import Timing
+
+
+def order_key(row: CaseRow) -> tuple[int, datetime, str]:
+    """Sorts cases into the order of reading; no two cases have the same."""
+    return row.urgency.rank, row.due_at, row.case_id
+
+
+def in_order(rows: Iterable[CaseRow]) -> tuple[CaseRow, ...]:
+    return tuple(sorted(rows, key=order_key))
+
+
+def may_read(actor: Actor, row: CaseRow) -> bool:
+    """Agreement and licence cover it, and it waits."""
+    return row.state is CaseState.QUEUED and actor.reads(row.clinic_id, row.service)
+
+
+def next_for(actor: Actor, rows: Iterable[CaseRow]) -> CaseRow | None:
+    """The most urgent waiting case that he may read."""
+    return min((row for row in rows if may_read(actor, row)), key=order_key, default=None)
+
+
+def due_at(timing: Timing, service: Service, modality: str, urgency: Urgency, completed_at: datetime) -> datetime:
+    """T2 plus the limit of this class (WORKFLOW.md section 4)."""
+    return completed_at + timedelta(minutes=timing.limit_minutes(service, modality, urgency))
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """How urgent a case is and when it is due."""
+
+    urgency: Urgency
+    due_at: datetime
+
+
+def raised(
+    now_is: Priority, to: Urgency, timing: Timing, service: Service, modality: str, completed_at: datetime
+) -> Priority:
+    """Never less urgent, never due later."""
+    urgency = Urgency.highest(now_is.urgency, to)
+    return Priority(urgency, min(now_is.due_at, due_at(timing, service, modality, urgency, completed_at)))
+
+
+def after_machine(now_is: Priority, flag: MachineFlag, timing: Timing, now: datetime) -> Priority:
+    """A machine's critical asks for a human read within minutes; nothing else that it says changes the order."""
+    if flag.kind != "critical":
+        return now_is
+    by = now + timedelta(minutes=timing.machine_critical)
+    return Priority(Urgency.highest(now_is.urgency, Urgency.STAT), min(now_is.due_at, by))
+
+
+def latest_of_each(reads: Sequence[StoredRead]) -> tuple[StoredRead, ...]:
+    """Each model's newest read, newest first."""
+    seen: set[str] = set()
+    out: list[StoredRead] = []
+    for read in sorted(reads, key=lambda r: r.made_at, reverse=True):
+        if read.read.model not in seen:
+            seen.add(read.read.model)
+            out.append(read)
+    return tuple(out)
+
+
+def machine_flag(reads: Sequence[StoredRead]) -> MachineFlag:
+    """What the list shows of the newest reads: the gravest finding, else why there is none."""
+    newest = latest_of_each(reads)
+    findings = [f for r in newest if r.read.outcome is Outcome.READ for f in r.read.findings]
+    if findings:
+        gravest = min(findings, key=_gravity)
+        kind = "critical" if _is_critical(gravest) else gravest.decision.value
+        return MachineFlag(kind, Text(gravest.zh, gravest.en), gravest.probability)
+    if any(r.read.outcome is Outcome.READ for r in newest):
+        return MachineFlag("absent", Text("未见提示", "nothing flagged"))
+    for read in newest:
+        if read.read.reason is not None:
+            return MachineFlag("abstained", Text(read.read.reason.zh, read.read.reason.en))
+    return MachineFlag("abstained", Text("没有初读", "no preliminary read")) if newest else MachineFlag()
+
+
+def _is_critical(finding: Finding) -> bool:
+    return finding.critical and finding.decision is Decision.PRESENT
+
+
+def _gravity(finding: Finding) -> tuple[int, float]:
+    order = {Decision.PRESENT: 1, Decision.UNCERTAIN: 2, Decision.ABSENT: 3}
+    return (0 if _is_critical(finding) else order[finding.decision]), -finding.probability
