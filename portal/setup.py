@@ -198,9 +198,10 @@ def install_programs() -> None:
         done = subprocess.run([*prefix, *command, "-q"], env=environ, check=False, capture_output=True, text=True)
         if not done.returncode and not missing_programs():
             return
+    still = " ".join(missing_programs())
     raise SetupFailed(
-        f"apt-get 没有装好 {' '.join(missing_programs())}：\napt-get did not finish:\n\n{done.stderr.strip()[-1500:]}\n\n"
-        f"    sudo {shlex.join(command)}\n"
+        f"apt-get 没有装好 {still}：\napt-get did not install {still}:\n\n"
+        f"{done.stderr.strip()[-1500:]}\n\n    sudo {shlex.join(command)}\n"
     )
 
 

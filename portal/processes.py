@@ -1,0 +1,162 @@
+"""The four processes: their parts opened, a role that row security binds, the clock kept right, an orderly stop.
+
+``web`` answers HTTP, ``dicom`` DIMSE, ``worker`` runs jobs and clocks, ``inference`` the models.  Each runs until
+SIGTERM or SIGINT, or until the supervisor that started it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from center import observe
+from center.errors import Failure, Unavailable
+from center.settings import Settings
+
+if TYPE_CHECKING:  # wiring brings every room with it: each process imports it only once it runs
+    from portal.wiring import Parts
+
+log = observe.log("portal")
+
+PROCESSES = ("web", "dicom", "worker", "inference")
+#: Set by the supervisor to its process id; a child whose parent is another one has been left alone.
+SUPERVISOR = "HELAN_SUPERVISOR"
+#: An orderly stop that takes longer than this ends anyway.
+STOP_WITHIN_S = 20.0
+_CLOCK_EVERY_S = 60.0
+_BEAT_EVERY_S = 1.0
+#: Large enough that a worklist's open streams never take the place of its pages.
+_WEB_BACKLOG = 1024
+
+
+def beat_path(data: Path, process: str) -> Path:
+    """The file that a process that serves touches each second; it holds its process id."""
+    return data / "run" / f"{process}.beat"
+
+
+def run(process: str, settings: Settings) -> int:
+    """Serves until told to stop; the exit status.  Raises Failure when it can't begin."""
+    observe.start_logging(process)
+    _refuse_orphaned()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_end_with_supervisor, args=(stop,), name="supervisor", daemon=True).start()
+    threading.Thread(target=_end_late, args=(stop,), name="late", daemon=True).start()
+    from portal import wiring
+
+    parts = wiring.open_parts(settings, process)
+    parts.database.refuse_if_powerful()
+    _correct_clock(parts)
+    threads = [
+        threading.Thread(target=_keep_clock, args=(parts, stop), name="clock", daemon=True),
+        threading.Thread(target=_beat, args=(beat_path(settings.data, process), stop), name="beat", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        {"web": serve_web, "dicom": wiring.run_dicom, "worker": wiring.run_worker, "inference": wiring.run_inference}[
+            process
+        ](parts, stop)
+    finally:
+        stop.set()
+        beat_path(settings.data, process).unlink(missing_ok=True)
+        parts.database.close()
+        log.info("process.stopped", process=process)
+    return 0
+
+
+def serve_web(parts: Parts, stop: threading.Event) -> None:
+    """Answers HTTP until stopped; open event streams are cut at once, so that a stop takes no longer for them."""
+    import uvloop
+
+    uvloop.run(_serve_web(parts, stop))
+
+
+async def _serve_web(parts: Parts, stop: threading.Event) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.server.embed import Server
+
+    from portal.web import make_app
+
+    settings = parts.settings
+    server = Server(
+        make_app(parts),
+        address=settings.http.host,
+        port=settings.http.port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_WEB_BACKLOG,
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        log_enabled=False,  # its access lines would hold query strings, and QIDO's carry names
+    )
+    serving = asyncio.ensure_future(server.serve())
+    stopping = asyncio.ensure_future(asyncio.to_thread(stop.wait))
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    server.stop()
+    await asyncio.wait({serving}, timeout=5.0)
+    if serving.done():
+        serving.result()  # what kept it from serving is raised here
+
+
+# ---------------------------------------------------------------- the clock
+def _correct_clock(parts: Parts) -> None:
+    try:
+        skew_s = parts.clock.correct(*parts.database.now())
+    except Unavailable:
+        return
+    if not parts.clock.trusted:
+        log.warning("clock.skewed", skew_s=round(skew_s, 3))
+
+
+def _keep_clock(parts: Parts, stop: threading.Event) -> None:
+    while not stop.wait(_CLOCK_EVERY_S):
+        _correct_clock(parts)
+
+
+# ---------------------------------------------------------------- living and ending
+def _beat(path: Path, stop: threading.Event) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(os.getpid()))
+    while not stop.wait(_BEAT_EVERY_S):
+        try:
+            path.touch()
+        except OSError:
+            continue  # a full or vanished disk is other parts' to tell
+
+
+def _supervisor() -> int | None:
+    text = os.environ.get(SUPERVISOR, "")
+    return int(text) if text.isdigit() else None
+
+
+def _refuse_orphaned() -> None:
+    """Between the fork and the parent-death signal the supervisor can die: then nobody would end this process."""
+    supervisor = _supervisor()
+    if supervisor is not None and os.getppid() != supervisor:
+        raise Failure("主进程已经结束。", "The supervisor is gone.")
+
+
+def _end_with_supervisor(stop: threading.Event) -> None:
+    supervisor = _supervisor()
+    while supervisor is not None and not stop.wait(1.0):
+        if os.getppid() != supervisor:
+            log.warning("process.left_alone")
+            stop.set()
+
+
+def _end_late(stop: threading.Event) -> None:
+    stop.wait()
+    timer = threading.Event()
+    if not timer.wait(STOP_WITHIN_S):
+        log.error("process.stop_took_too_long")
+        sys.stderr.flush()
+        os._exit(1)
