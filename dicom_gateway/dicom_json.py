@@ -1,0 +1,186 @@
+"""A header -> DICOM JSON (PS3.18 annex F), made once at ingest: UTF-8, large values by series-relative BulkDataURI."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from dicom_gateway.dicom_scan import PIXEL_DATA, Element, Elements, Header, private_vr
+
+#: Binary up to this long is sent inline.
+INLINE_BYTES: Final = 1024
+#: Any other value above this is left to its BulkDataURI.
+LONG_BYTES: Final = 1 << 20
+_NUMBERS: Final = {
+    "US": ("H", 2), "SS": ("h", 2), "UL": ("I", 4), "SL": ("i", 4), "FL": ("f", 4), "FD": ("d", 8), "SV": ("q", 8),
+    "UV": ("Q", 8),
+}  # fmt: skip
+BINARY_VRS: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+WORD_BYTES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8, "US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8}
+_LEFT_OUT: Final = frozenset({0x00080005, 0xFFFCFFFC, 0x7FE00001, 0x7FE00002})
+_GROUPS_OF_NAME: Final = ("Alphabetic", "Ideographic", "Phonetic")
+type_Json = dict[str, Any]  # parsed JSON
+Json = type_Json
+
+
+def metadata(header: Header) -> Json:
+    """All of the data set as DICOM JSON; (0008,0005) says ISO_IR 192, group 0002 is left out but for the syntax.
+
+    (0008,3002) Available Transfer Syntax UID is added: viewers label frames by it.
+    """
+    sop_uid = header.sop_uid
+    out: Json = {"00080005": {"vr": "CS", "Value": ["ISO_IR 192"]}}
+    out |= _level(header, header.elements, f"instances/{sop_uid}/bulkdata/", _unsigned(header))
+    out["00083002"] = {"vr": "UI", "Value": [header.transfer_syntax]}
+    return dict(sorted(out.items()))
+
+
+def pack(value: Json) -> bytes:
+    return zlib.compress(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), 6)
+
+
+def unpack_text(packed: bytes) -> bytes:
+    return zlib.decompress(packed)
+
+
+def unpack(packed: bytes) -> Json:
+    return json.loads(zlib.decompress(packed))
+
+
+def _unsigned(header: Header) -> bool:
+    return (header.integer(0x00280103) or 0) == 0
+
+
+def _level(header: Header, elements: Elements, path: str, unsigned: bool) -> Json:
+    out: Json = {}
+    creators: dict[int, str] = {}
+    for tag in sorted(elements):
+        element = elements[tag]
+        if tag & 0xFFFF == 0 or tag in _LEFT_OUT:
+            continue
+        if (tag >> 16) & 1 and tag & 0xFFFF < 0x100:
+            creators[tag >> 16 << 16 | (tag & 0xFF) << 8] = header.text_of(element)
+        out[f"{tag:08X}"] = _element(header, element, _vr(element, creators, unsigned), f"{path}{tag:08X}", unsigned)
+    return out
+
+
+def _vr(element: Element, creators: Mapping[int, str], unsigned: bool) -> str:
+    if element.vr == "UN" and (element.tag >> 16) & 1 and element.items is None:
+        known = private_vr(element.tag, creators.get(element.tag & 0xFFFFFF00, ""))
+        return known if len(known) == 2 and known != "SQ" else "UN"
+    if element.vr == "US" and not unsigned and element.tag in _SIGNED_BY_PIXELS:
+        return "SS"
+    return element.vr
+
+
+#: "US or SS" in the dictionary: as the pixels are (PS3.5 A.1).
+_SIGNED_BY_PIXELS: Final = frozenset({0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280120, 0x00280121})
+
+
+def _element(header: Header, element: Element, vr: str, path: str, unsigned: bool) -> Json:
+    if element.items is not None:
+        items = [_level(header, item, f"{path}/{n}/", unsigned) for n, item in enumerate(element.items)]
+        return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+    if element.fragments is not None or element.tag == PIXEL_DATA:
+        return {"vr": "OB" if element.fragments is not None else vr, "BulkDataURI": path}
+    if vr in BINARY_VRS:
+        return _binary(header, element, vr, path)
+    if element.length > LONG_BYTES:
+        return {"vr": vr, "BulkDataURI": path}
+    values = _values(header, element, vr)
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
+
+
+def _binary(header: Header, element: Element, vr: str, path: str) -> Json:
+    if element.length == 0:
+        return {"vr": vr}
+    if element.length > INLINE_BYTES:
+        return {"vr": vr, "BulkDataURI": path}
+    raw = little_endian(header.raw(element), WORD_BYTES.get(vr, 1) if header.big_endian else 1)
+    return {"vr": vr, "InlineBinary": base64.b64encode(raw).decode()}
+
+
+def little_endian(raw: bytes, width: int) -> bytes:
+    """Big-endian words turned round; ``width`` 1 leaves them."""
+    if width <= 1:
+        return raw
+    whole = len(raw) // width * width
+    out = bytearray(raw[:whole])
+    for n in range(width):
+        out[n::width] = raw[width - 1 - n : whole : width]
+    return bytes(out) + raw[whole:]
+
+
+def _values(header: Header, element: Element, vr: str) -> list[Any]:
+    raw = header.raw(element)
+    if vr in _NUMBERS:
+        code, width = _NUMBERS[vr]
+        count = len(raw) // width
+        found = struct.unpack(f"{'>' if header.big_endian else '<'}{count}{code}", raw[: count * width])
+        return [_finite(v) for v in found]
+    if vr == "AT":
+        words = struct.unpack(f"{'>' if header.big_endian else '<'}{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
+        return [f"{g:04X}{e:04X}" for g, e in zip(words[::2], words[1::2], strict=False)]
+    decoded = header.repertoire.decode(raw) if vr in ("LO", "LT", "PN", "SH", "ST", "UC", "UT") else raw.decode("latin_1")
+    text = decoded.rstrip("\x00 ")
+    if vr in ("LT", "ST", "UT", "UR"):
+        return [text] if text else []
+    parts = [part.strip("\x00 ") for part in text.split("\\")] if text else []
+    if vr == "PN":
+        return [person_name(part) or None for part in parts]
+    if vr in ("DS", "IS"):
+        return [_number(part, whole=vr == "IS") for part in parts]
+    return [part or None for part in parts]
+
+
+def person_name(text: str) -> Json:
+    """A PN as its groups; empty ones are left out."""
+    return {name: group.rstrip("^ ") for name, group in zip(_GROUPS_OF_NAME, text.split("="), strict=False) if group.strip("^ ")}
+
+
+def _number(text: str, *, whole: bool) -> Any:
+    # What is not a number stays as the text that it is: JSON readers take both (PS3.18 F.2.3.1).
+    if not text:
+        return None
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int) or math.isfinite(value) else text
+
+
+def _finite(value: float) -> Any:
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def element_at(header: Header, path: str) -> Element | None:
+    """The element that a BulkDataURI's path names: ``54000100/0/54001010``."""
+    parts = path.split("/")
+    if len(parts) % 2 == 0:
+        return None
+    level: Elements | None = header.elements
+    for tag_text, index in _steps(parts):
+        tag = int(tag_text, 16) if len(tag_text) == 8 and all(c in "0123456789ABCDEFabcdef" for c in tag_text) else -1
+        element = level.get(tag) if level else None
+        if index is None or element is None:
+            return element
+        items = element.items or []
+        level = items[index] if 0 <= index < len(items) else None
+    return None
+
+
+def _steps(parts: list[str]) -> Iterable[tuple[str, int | None]]:
+    for n in range(0, len(parts), 2):
+        index = parts[n + 1] if n + 1 < len(parts) else None
+        yield parts[n], (int(index) if index is not None and index.isdigit() and len(index) < 7 else -1 if index is not None else None)
+
+
+def value_of(dataset: Mapping[str, Any], tag: str) -> Any:
+    """The first value of a tag in DICOM JSON, or None."""
+    values = dataset.get(tag, {}).get("Value") or [None]
+    return values[0]

@@ -1,0 +1,553 @@
+"""Bytes of a Part 10 file -> Header: elements by tag, where pixel data and frames lie. Nothing is decoded or copied.
+
+The scan is iterative (deep nesting can't exhaust the stack), counts its elements, and holds every length against what
+is there: a length that lies is an ``Unreadable`` naming the byte.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydicom.datadict import dictionary_VR, private_dictionary_VR  # a table of the standard: no I/O
+
+from center.errors import Mismatched, Unreadable
+from dicom_gateway.charset import Repertoire
+
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+#: Syntaxes whose pixel data is native; all others encapsulate it (PS3.5 annex A).
+NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
+
+MAX_DEPTH: Final = 64
+MAX_ELEMENTS: Final = 400_000
+#: Text and small binary together; pixel data, waveforms, documents and LUTs don't count.
+MAX_HEADER_BYTES: Final = 64 << 20
+#: What a deflated data set may grow to: its pixels are kept deflated, this is for finding them.
+MAX_INFLATED_BYTES: Final = 512 << 20
+_LARGE_BYTES: Final = 1 << 20
+_UNDEFINED: Final = 0xFFFFFFFF
+_LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+_VRS: Final = _LONG | {
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+}  # fmt: skip
+TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+PIXEL_DATA: Final = 0x7FE00010
+_PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+Buffer = bytes | memoryview
+
+
+@dataclass(slots=True)
+class Element:
+    """One element: ``offset`` and ``length`` of its value in the scanned bytes; ``items`` of a sequence.
+
+    fragments: (offset, length) of encapsulated pixel data, the basic offset table first.
+    """
+
+    tag: int
+    vr: str
+    offset: int
+    length: int
+    items: list[dict[int, Element]] | None = None
+    fragments: list[tuple[int, int]] | None = None
+
+
+Elements = dict[int, Element]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMap:
+    """Where frames lie in the file: ``frame_bytes`` each from ``offset`` on, or the fragments of each.
+
+    kind: native | bits (1 bit a pixel, frames not on byte borders) | encapsulated | deflated (inflate first)
+    """
+
+    kind: str
+    frames: int
+    offset: int = 0
+    frame_bytes: int = 0
+    fragments: tuple[tuple[tuple[int, int], ...], ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        if self.kind == "encapsulated":
+            return {"kind": self.kind, "frames": self.frames, "fragments": [[list(f) for f in fs] for fs in self.fragments]}
+        return {"kind": self.kind, "frames": self.frames, "offset": self.offset, "frame_bytes": self.frame_bytes}
+
+    @classmethod
+    def from_json(cls, value: dict[str, object]) -> FrameMap:
+        fragments = tuple(tuple((int(o), int(n)) for o, n in fs) for fs in value.get("fragments", ()))  # type: ignore[union-attr]
+        return cls(
+            str(value["kind"]), int(value["frames"]), int(value.get("offset", 0)),  # type: ignore[call-overload]
+            int(value.get("frame_bytes", 0)), fragments,  # type: ignore[call-overload]
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says before its pixels. ``buffer`` holds the scanned bytes (inflated where the syntax is)."""
+
+    buffer: Buffer
+    transfer_syntax: str
+    meta: dict[int, str]
+    dataset_offset: int
+    elements: Elements
+    repertoire: Repertoire
+    big_endian: bool = False
+    inflated: bool = False
+    declared_charsets: tuple[str, ...] = field(default=())
+
+    # ---- values
+    def raw(self, element: Element | int) -> bytes:
+        """The value's bytes as they lie; empty when the element is missing or a sequence."""
+        found = self.elements.get(element) if isinstance(element, int) else element
+        if found is None or found.items is not None or found.fragments is not None:
+            return b""
+        return bytes(self.buffer[found.offset : found.offset + found.length])
+
+    def text(self, tag: int) -> str:
+        """The whole value as text, without padding."""
+        element = self.elements.get(tag)
+        if element is None or element.length > _LARGE_BYTES:
+            return ""
+        return self.text_of(element)
+
+    def text_of(self, element: Element) -> str:
+        raw = self.raw(element)
+        words = self.repertoire.decode(raw) if element.vr in TEXT_VRS or element.vr == "UN" else raw.decode("latin_1")
+        return words.rstrip("\x00 ").lstrip(" ") if element.vr not in ("LT", "ST", "UT") else words.rstrip("\x00 ")
+
+    def texts(self, tag: int) -> list[str]:
+        text = self.text(tag)
+        return [part.strip() for part in text.split("\\")] if text else []
+
+    def first(self, tag: int) -> str:
+        return next(iter(self.texts(tag)), "")
+
+    def integer(self, tag: int) -> int | None:
+        """US, UL, SS, SL or IS as a number; None when absent or not one."""
+        element = self.elements.get(tag)
+        if element is None:
+            return None
+        if element.vr in INTEGERS:
+            code, width = INTEGERS[element.vr]
+            raw = self.raw(element)[:width]
+            return struct.unpack((">" if self.big_endian else "<") + code, raw)[0] if len(raw) == width else None
+        try:
+            return int(float(self.first(tag)))
+        except (ValueError, OverflowError):
+            return None
+
+    def items(self, tag: int) -> list[Elements]:
+        element = self.elements.get(tag)
+        return (element.items or []) if element else []
+
+    @property
+    def sop_class_uid(self) -> str:
+        return self.text(0x00080016)
+
+    @property
+    def sop_uid(self) -> str:
+        return self.text(0x00080018)
+
+    @property
+    def study_uid(self) -> str:
+        return self.text(0x0020000D)
+
+    @property
+    def series_uid(self) -> str:
+        return self.text(0x0020000E)
+
+    @property
+    def has_pixels(self) -> bool:
+        return any(tag in self.elements for tag in _PIXEL_TAGS)
+
+    @property
+    def frames(self) -> int:
+        """How many frames are said to be there; 0 without pixel data."""
+        return max(1, self.integer(0x00280008) or 1) if self.has_pixels else 0
+
+
+INTEGERS: Final = {"US": ("H", 2), "SS": ("h", 2), "UL": ("I", 4), "SL": ("i", 4), "SV": ("q", 8), "UV": ("Q", 8)}
+
+
+# ---------------------------------------------------------------- failures
+def unreadable(expected: str, at: int, expected_zh: str = "") -> Unreadable:
+    """Not DICOM here: what was expected, at which byte."""
+    return Unreadable(
+        f"不是完整的 DICOM 文件：第 {at} 字节处应为{expected_zh or expected}。请重新发送或重新导出该文件。",
+        f"Not a whole DICOM file: expected {expected} at byte {at}. Send or export the file again.",
+        {"expected": expected, "byte": at},
+    )
+
+
+def is_uid(text: str) -> bool:
+    """A UID by PS3.5 9.1: digits and dots, at most 64 characters, no leading zeros."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+def _tolerable_uid(text: str) -> bool:
+    # Devices write components with leading zeros; those are kept as they are. What could be a path is not.
+    return 0 < len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
+
+
+def check_identity(header: Header) -> None:
+    """Returns when study, series, class and instance are named by UIDs.  Raises Unreadable, Mismatched."""
+    for tag, name in ((0x00080016, "SOP Class UID"), (0x00080018, "SOP Instance UID"), (0x0020000D, "Study Instance UID"), (0x0020000E, "Series Instance UID")):  # fmt: skip
+        if not _tolerable_uid(header.text(tag)):
+            raise Mismatched(
+                f"数据集里的 {name} 缺失或不是合法的 UID。请检查设备设置后重发。",
+                f"The data set's {name} is missing or not a UID. Check the device's settings and send again.",
+                {"tag": f"{tag:08X}", "found_characters": len(header.text(tag))},
+            )
+
+
+# ---------------------------------------------------------------- the scan
+def scan(buffer: Buffer) -> Header:
+    """The header of a Part 10 file.  Raises Unreadable."""
+    view = memoryview(buffer)
+    meta, at = _read_meta(view)
+    syntax = meta.get(0x00020010, "")
+    if not _tolerable_uid(syntax):
+        raise unreadable("a transfer syntax UID (0002,0010)", at, "传输语法 UID (0002,0010)")
+    start = at
+    inflated = syntax == DEFLATED
+    if inflated:
+        view, start = memoryview(_inflate(view, at)), 0
+    big = syntax == EXPLICIT_BIG
+    elements = _Scanner(view, big).run(start, implicit=syntax == IMPLICIT_LITTLE)
+    if not elements:
+        raise unreadable("a data set", at, "数据集")
+    draft = Header(view, syntax, meta, at, elements, Repertoire(("latin_1",)), big, inflated)
+    declared = tuple(part.strip() for part in draft.text(0x00080005).split("\\")) if 0x00080005 in elements else ()
+    repertoire = Repertoire.of(declared, list(_text_samples(draft, elements)))
+    return Header(view, syntax, meta, at, elements, repertoire, big, inflated, declared)
+
+
+def _read_meta(view: memoryview) -> tuple[dict[int, str], int]:
+    """Group 0002 as text by tag, and where the data set begins."""
+    if len(view) < 132 or bytes(view[128:132]) != b"DICM":
+        raise unreadable("the letters DICM", 128, "字母 DICM")
+    at, out = 132, {}
+    while at + 8 <= len(view):
+        group, number = struct.unpack_from("<HH", view, at)
+        if group != 0x0002:
+            break
+        vr = bytes(view[at + 4 : at + 6])
+        if vr not in _VRS:
+            raise unreadable("a value representation", at + 4, "值表示 (VR)")
+        if vr in _LONG:
+            if at + 12 > len(view):
+                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
+            length, value = struct.unpack_from("<I", view, at + 8)[0], at + 12
+        else:
+            length, value = struct.unpack_from("<H", view, at + 6)[0], at + 8
+        if value + length > len(view):
+            raise unreadable(f"{length} bytes of (0002,{number:04X})", value, f"{length} 字节的 (0002,{number:04X})")
+        out[0x00020000 | number] = bytes(view[value : value + min(length, 256)]).decode("latin_1").rstrip("\x00 ")
+        at = value + length
+    if not out:
+        raise unreadable("group 0002", 132, "文件头组 0002")
+    return out, at
+
+
+def _inflate(view: memoryview, at: int) -> bytes:
+    """The data set of a deflated file, within bounds: a bomb is refused before it is whole."""
+    machine = zlib.decompressobj(-15)
+    try:
+        out = machine.decompress(view[at:], MAX_INFLATED_BYTES)
+    except zlib.error:
+        raise unreadable("deflated bytes", at, "压缩的数据") from None
+    if machine.unconsumed_tail:
+        raise Unreadable(
+            "压缩数据集展开后过大，未接收。", "The deflated data set grows too large and was not taken in.",
+            {"limit_bytes": MAX_INFLATED_BYTES},
+        )  # fmt: skip
+    if not machine.eof:
+        raise unreadable("the end of the deflated bytes", len(view), "压缩数据的结尾")
+    return out
+
+
+@dataclass(slots=True)
+class _Level:
+    """One open sequence or item on the way down."""
+
+    elements: Elements | None  # of an item or the data set; None: between the items of a sequence
+    end: int | None  # None: until a delimiter
+    implicit: bool
+    sequence: Element | None = None
+
+
+class _Scanner:
+    """One pass over the data set with a stack of its own."""
+
+    def __init__(self, view: memoryview, big: bool) -> None:
+        self._view = view
+        self._big = big
+        self._size = len(view)
+        self._tag = struct.Struct(">HH" if big else "<HH")
+        self._u16 = struct.Struct(">H" if big else "<H")
+        self._u32 = struct.Struct(">I" if big else "<I")
+        self._count = 0
+        self._header_bytes = 0
+
+    def run(self, at: int, implicit: bool) -> Elements:
+        root: Elements = {}
+        stack = [_Level(root, self._size, implicit)]
+        while stack:
+            level = stack[-1]
+            if level.end is not None and at >= level.end:
+                if at > level.end:
+                    raise unreadable("the end of a sequence", level.end, "序列的结尾")
+                stack.pop()
+                continue
+            at = self._items(stack, at) if level.elements is None else self._element(stack, at)
+            if len(stack) > MAX_DEPTH:
+                raise unreadable(f"at most {MAX_DEPTH} levels of nesting", at, f"不超过 {MAX_DEPTH} 层嵌套")
+        return root
+
+    def _items(self, stack: list[_Level], at: int) -> int:
+        """Between the items of a sequence."""
+        level = stack[-1]
+        sequence = level.sequence
+        assert sequence is not None and sequence.items is not None
+        if at + 8 > self._size:
+            raise unreadable("a sequence item", at, "序列项")
+        tag, length = self._head(at)
+        at += 8
+        if tag == 0xFFFEE0DD and level.end is None:
+            stack.pop()
+            return at
+        if tag != 0xFFFEE000:
+            raise unreadable("a sequence item (FFFE,E000)", at - 8, "序列项 (FFFE,E000)")
+        self._note()
+        item: Elements = {}
+        sequence.items.append(item)
+        end = None if length == _UNDEFINED else self._end(at, length, level.end)
+        stack.append(_Level(item, end, level.implicit))
+        return at
+
+    def _element(self, stack: list[_Level], at: int) -> int:
+        level = stack[-1]
+        assert level.elements is not None
+        start = at
+        if at + 8 > (self._size if level.end is None else level.end):
+            raise unreadable("8 bytes of an element's head", at, "8 字节的元素头")
+        tag, length = self._head(at)
+        if tag == 0xFFFEE00D and level.end is None:
+            stack.pop()
+            return at + 8
+        if tag == 0 and len(stack) == 1 and level.elements and not any(self._view[at:]):
+            return self._size  # media pad files with zeros to whole blocks
+        vr, length, at = self._head_rest(tag, length, at, level.implicit)
+        self._note()
+        if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
+            raise unreadable("an element of the data set", start, "数据集元素")
+        if length == _UNDEFINED:
+            return self._undefined(stack, level.elements, tag, vr, at)
+        end = self._end(at, length, level.end, tag)
+        if vr == "SQ":
+            element = Element(tag, vr, at, length, items=[])
+            level.elements[tag] = element
+            stack.append(_Level(None, end, level.implicit, element))
+            return at
+        if tag not in _PIXEL_TAGS and length < _LARGE_BYTES:
+            self._header_bytes += length
+            if self._header_bytes > MAX_HEADER_BYTES:
+                raise unreadable("a header of at most 64 MB", at, "不超过 64 MB 的文件头")
+        level.elements[tag] = Element(tag, vr, at, length)
+        return end
+
+    def _undefined(self, stack: list[_Level], elements: Elements, tag: int, vr: str, at: int) -> int:
+        """Undefined length: a sequence, encapsulated pixel data, or UN that is an implicit sequence (PS3.5 6.2.2)."""
+        if tag == PIXEL_DATA and len(stack) == 1 or (tag == PIXEL_DATA and vr in ("OB", "OW")):
+            element = Element(tag, vr, at, 0, fragments=[])
+            elements[tag] = element
+            return self._fragments(element, at)
+        if vr not in ("SQ", "UN"):
+            raise unreadable("a defined length", at - 4, "确定的长度")
+        element = Element(tag, "SQ", at, 0, items=[])
+        elements[tag] = element
+        stack.append(_Level(None, None, stack[-1].implicit or vr == "UN", element))
+        return at
+
+    def _fragments(self, element: Element, at: int) -> int:
+        assert element.fragments is not None
+        while True:
+            if at + 8 > self._size:
+                raise unreadable("a fragment of pixel data", at, "像素数据片段")
+            tag, length = self._head(at)
+            at += 8
+            if tag == 0xFFFEE0DD:
+                element.length = at - element.offset
+                return at
+            if tag != 0xFFFEE000 or length == _UNDEFINED:
+                raise unreadable("a fragment of pixel data", at - 8, "像素数据片段")
+            self._note()
+            end = self._end(at, length, None, PIXEL_DATA)
+            element.fragments.append((at, length))
+            at = end
+
+    def _head(self, at: int) -> tuple[int, int]:
+        group, number = self._tag.unpack_from(self._view, at)
+        return group << 16 | number, self._u32.unpack_from(self._view, at + 4)[0]
+
+    def _head_rest(self, tag: int, length: int, at: int, implicit: bool) -> tuple[str, int, int]:
+        """(VR, length, where the value begins)."""
+        if implicit:
+            return implicit_vr(tag), length, at + 8
+        code = bytes(self._view[at + 4 : at + 6])
+        if code in _LONG:
+            if at + 12 > self._size:
+                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
+            return code.decode(), self._u32.unpack_from(self._view, at + 8)[0], at + 12
+        if code in _VRS:
+            return code.decode(), self._u16.unpack_from(self._view, at + 6)[0], at + 8
+        if b"A" <= code[:1] <= b"Z" and b"A" <= code[1:] <= b"Z":
+            # A VR of a later edition: 32-bit length by PS3.5 7.1.2.
+            if at + 12 > self._size:
+                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
+            return "UN", self._u32.unpack_from(self._view, at + 8)[0], at + 12
+        raise unreadable("a value representation", at + 4, "值表示 (VR)")
+
+    def _end(self, at: int, length: int, limit: int | None, tag: int = 0) -> int:
+        end = at + length
+        if end > (self._size if limit is None else limit):
+            what = f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if tag else "a sequence item"
+            raise unreadable(f"{length} bytes of {what}", at, f"{length} 字节的 {what}")
+        return end
+
+    def _note(self) -> None:
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise Unreadable(
+                "文件头的元素过多，未接收。", "The header holds too many elements and was not taken in.",
+                {"limit_elements": MAX_ELEMENTS},
+            )  # fmt: skip
+
+
+_AMBIGUOUS: Final = {"US or SS": "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
+_vr_cache: dict[int, str] = {}
+
+
+def implicit_vr(tag: int) -> str:
+    """The VR of a tag where the data set doesn't say it; UN for private and unknown ones (PS3.5 A.1)."""
+    known = _vr_cache.get(tag)
+    if known is None:
+        try:
+            vr = "UL" if tag & 0xFFFF == 0 else "LO" if _is_creator(tag) else dictionary_VR(tag)
+        except KeyError:
+            vr = "UN"
+        known = _AMBIGUOUS.get(vr, vr)
+        if len(_vr_cache) < 20_000:
+            _vr_cache[tag] = known
+    return known
+
+
+def _is_creator(tag: int) -> bool:
+    return (tag >> 16) % 2 == 1 and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def private_vr(tag: int, creator: str) -> str:
+    """The VR of a known private tag, for showing; UN where nobody published it."""
+    try:
+        return private_dictionary_VR(tag, creator)
+    except KeyError:
+        return "UN"
+
+
+def _text_samples(header: Header, elements: Elements, budget: int = 400) -> Iterator[bytes]:
+    """Text values to look at for the character set: names first, sequences afterwards."""
+    pending = [elements]
+    while pending and budget > 0:
+        level = pending.pop()
+        for element in level.values():
+            if element.items:
+                pending.extend(element.items[:20])
+            elif element.vr in TEXT_VRS and 0 < element.length < 65_536:
+                budget -= 1
+                yield header.raw(element)
+
+
+# ---------------------------------------------------------------- frames
+def frame_map(header: Header) -> FrameMap | None:
+    """Where each frame's bytes lie; None without pixel data or where frames can't be told apart."""
+    frames = header.frames
+    if not frames:
+        return None
+    if header.inflated:
+        return FrameMap("deflated", frames, 0, _frame_bits(header) // 8)
+    element = header.elements.get(PIXEL_DATA)
+    if element is not None and element.fragments is not None:
+        groups = _group(header, element.fragments, frames)
+        return FrameMap("encapsulated", frames, fragments=groups) if groups else None
+    return _native_map(header, frames)
+
+
+def _frame_bits(header: Header) -> int:
+    rows, columns = header.integer(0x00280010) or 0, header.integer(0x00280011) or 0
+    samples, bits = header.integer(0x00280002) or 1, header.integer(0x00280100) or 0
+    if 0x7FE00008 in header.elements:
+        bits = 32
+    elif 0x7FE00009 in header.elements:
+        bits = 64
+    if header.first(0x00280004) == "YBR_FULL_422":
+        return rows * columns * 2 * 8
+    return rows * columns * samples * bits
+
+
+def _native_map(header: Header, frames: int) -> FrameMap | None:
+    element = next(header.elements[t] for t in sorted(_PIXEL_TAGS) if t in header.elements)
+    bits = _frame_bits(header)
+    if bits <= 0 or (bits * frames + 7) // 8 > element.length:
+        return None
+    if bits % 8:
+        return FrameMap("bits", frames, element.offset, (bits * frames + 7) // 8)
+    return FrameMap("native", frames, element.offset, bits // 8)
+
+
+def _group(header: Header, fragments: list[tuple[int, int]], frames: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Fragments by frame: by the extended or the basic offset table, by count, or by the streams' first bytes."""
+    if not fragments:
+        return ()
+    table, data = fragments[0], fragments[1:]
+    if not data:
+        return ()
+    if frames == 1:
+        return (tuple(data),)
+    starts = _extended_offsets(header) or _basic_offsets(header, table)
+    if len(starts) == frames and starts[0] == 0:
+        base = data[0][0] - 8
+        places = {offset - 8 - base: n for n, (offset, _) in enumerate(data)}
+        if all(s in places for s in starts):
+            firsts = [places[s] for s in starts]
+            if firsts == sorted(set(firsts)):
+                return tuple(tuple(data[a:b]) for a, b in zip(firsts, [*firsts[1:], len(data)], strict=True))
+    if len(data) == frames:
+        return tuple((fragment,) for fragment in data)
+    marks = [n for n, (offset, _) in enumerate(data) if _begins_image(bytes(header.buffer[offset : offset + 12]))]
+    if len(marks) == frames and marks[0] == 0:
+        return tuple(tuple(data[a:b]) for a, b in zip(marks, [*marks[1:], len(data)], strict=True))
+    return ()
+
+
+def _begins_image(head: bytes) -> bool:
+    return head.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51")) or head[4:8] == b"jP  "
+
+
+def _extended_offsets(header: Header) -> list[int]:
+    raw = header.raw(0x7FE00001)
+    return list(struct.unpack(f"<{len(raw) // 8}Q", raw[: len(raw) // 8 * 8])) if raw else []
+
+
+def _basic_offsets(header: Header, table: tuple[int, int]) -> list[int]:
+    offset, length = table
+    raw = bytes(header.buffer[offset : offset + length // 4 * 4])
+    return list(struct.unpack(f"<{len(raw) // 4}I", raw))

@@ -1,0 +1,92 @@
+"""The door -> sockets: C-ECHO and C-STORE to a peer, with the presentation context that the stored file needs."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Final
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by the library
+
+from center.ports import SendOutcome
+from dicom_gateway.ingest import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION
+
+TIMEOUT_S: Final = 30
+#: Explicit and implicit little endian can be written from one another without touching a pixel.
+_PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+class Sender:
+    """One association a call; never raises for what the peer does."""
+
+    def __init__(self, ae_title: str) -> None:
+        self._ae_title = ae_title
+
+    def store(self, aet: str, host: str, port: int, raw: bytes) -> SendOutcome:
+        """One C-STORE of one Part 10 file."""
+        try:
+            dataset = dcmread(BytesIO(raw))
+        except (InvalidDicomError, OSError, ValueError) as error:
+            return SendOutcome(False, None, f"unreadable: {type(error).__name__}", retry=False)
+        syntax, sop_class = str(dataset.file_meta.TransferSyntaxUID), str(dataset.SOPClassUID)
+        ae = self._entity()
+        for one in _PLAIN if syntax in _PLAIN else (syntax,):
+            ae.add_requested_context(sop_class, one)
+        try:
+            association = ae.associate(host, port, ae_title=aet)
+        except (OSError, RuntimeError, ValueError) as error:
+            return SendOutcome(False, None, f"no connection: {type(error).__name__}")
+        if not association.is_established:
+            return _no_association(association, syntax)
+        try:
+            answer = association.send_c_store(dataset)
+        except (ValueError, RuntimeError, AttributeError) as error:
+            return SendOutcome(False, None, f"the peer takes this class or syntax {syntax} not: {type(error).__name__}", retry=False)
+        finally:
+            association.release()
+        return _outcome(answer)
+
+    def echo(self, aet: str, host: str, port: int) -> SendOutcome:
+        """C-ECHO: is the peer there, and does it know us."""
+        ae = self._entity()
+        ae.add_requested_context(Verification)
+        try:
+            association = ae.associate(host, port, ae_title=aet)
+        except (OSError, RuntimeError, ValueError) as error:
+            return SendOutcome(False, None, f"no connection: {type(error).__name__}")
+        if not association.is_established:
+            return _no_association(association, "")
+        try:
+            answer = association.send_c_echo()
+        finally:
+            association.release()
+        return _outcome(answer)
+
+    def _entity(self) -> AE:
+        ae = AE(ae_title=self._ae_title)
+        ae.implementation_class_uid = IMPLEMENTATION_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION
+        ae.connection_timeout = 10
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
+        return ae
+
+
+def _no_association(association: object, syntax: str) -> SendOutcome:
+    if getattr(association, "is_rejected", False):
+        return SendOutcome(False, None, "association rejected: the peer does not know our AE title, or is busy")
+    if getattr(association, "rejected_contexts", None):
+        return SendOutcome(False, None, f"the peer takes no such object in transfer syntax {syntax}", retry=False)
+    return SendOutcome(False, None, "no association: address, port or network")
+
+
+def _outcome(answer: object) -> SendOutcome:
+    status = getattr(answer, "Status", None)
+    if status is None:
+        return SendOutcome(False, None, "no answer in time")
+    # Warnings (B000H, B006H, B007H) mean that the peer holds it (PS3.4 B.2.3).
+    taken = status in (0x0000, 0xB000, 0xB006, 0xB007)
+    refused = not taken and status & 0xF000 in (0xA000, 0xC000) and status & 0xFF00 != 0xA700
+    comment = str(getattr(answer, "ErrorComment", "") or "")
+    return SendOutcome(taken, int(status), comment[:200] or f"status {status:04X}H", retry=not refused)

@@ -1,0 +1,171 @@
+"""The door's jobs: moving spooled objects, completing studies, filing results. Each may run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from io import BytesIO
+
+from center import observe
+from center.codes import Origin, Visibility
+from center.database import Database
+from center.errors import NotFound
+from center.identity import SYSTEM, CaseId, ClinicId, system_for
+from center.jobs import Job, Later
+from center.ports import Clock, ObjectStore, Provenance, Reads, Reports, StoredRead
+from dicom_gateway import results
+from dicom_gateway.completion import (
+    CAP_S,
+    DEAD_AFTER_S,
+    OTHERWISE_S,
+    QUIET_S,
+    Arrivals,
+    Complete,
+    decide,
+    quiet_s,
+)
+from dicom_gateway.contents import Contents
+from dicom_gateway.dicom_json import unpack
+from dicom_gateway.ingest import Door, complete
+from dicom_gateway.spool import Spool
+from dicom_gateway.store import QUERIES
+
+log = observe.log("gateway")
+_spooled = observe.gauge("helan_gateway_spool_oldest_seconds", "Age of the oldest object not yet in the store")
+_completed = observe.counter("helan_gateway_studies_total", "Studies completed or extended", ("how",))
+
+
+class Mover:
+    """Spool -> object store; the row says where the bytes are, the spool file goes only afterwards."""
+
+    def __init__(self, database: Database, store: ObjectStore, spool: Spool, clock: Clock) -> None:
+        self._database = database
+        self._store = store
+        self._spool = spool
+        self._clock = clock
+
+    def move(self, job: Job) -> None:
+        sha256 = str(job.payload["sha256"])
+        with self._database.transaction(SYSTEM) as work:
+            row = work.one(QUERIES["object"], sha256=sha256)
+        if row is None:
+            return
+        if row["location"] == "spool":
+            file = self._spool.open(sha256)
+            if file is None:
+                raise NotFound("接收区缺少对象。", "The spool lacks an object.", {"sha256": sha256})
+            with file:
+                self._store.put(sha256, file, row["bytes"])
+            with self._database.transaction(SYSTEM) as work:
+                work.run(QUERIES["object_moved"], sha256=sha256)
+        self._spool.drop(sha256)
+        self.measure()
+
+    def measure(self) -> None:
+        with self._database.transaction(SYSTEM) as work:
+            row = work.one(QUERIES["oldest_spooled"], host=self._spool.host, now=self._clock.now())
+        _spooled.set((row["seconds"] or 0.0) if row else 0.0)
+
+
+class Completer:
+    """Asks ``completion.decide`` until a study is complete."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        quiet: Mapping[str, float] = QUIET_S,
+        otherwise_s: float = OTHERWISE_S,
+        cap_s: float = CAP_S,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._quiet = quiet
+        self._otherwise_s = otherwise_s
+        self._cap_s = cap_s
+
+    def complete(self, job: Job) -> None:
+        study_uid, now = str(job.payload["study_uid"]), self._clock.now()
+        with self._database.transaction(system_for(job.clinic_id)) as work:
+            alive_since = now - timedelta(seconds=DEAD_AFTER_S)
+            row = work.one(QUERIES["batch"], clinic=job.clinic_id, study=study_uid, alive_since=alive_since)
+            if row is None or row["pending"] == 0:
+                return
+            modalities = frozenset(row["modalities"] or ())
+            arrivals = Arrivals(row["batch_first_at"], row["last_arrival_at"], modalities, row["open_association"])
+            decision = decide(arrivals, now, quiet_s(modalities, self._quiet, self._otherwise_s), self._cap_s)
+            if isinstance(decision, Complete):
+                complete(work, job.clinic_id, study_uid, now, partial=decision.partial)
+                _completed.labels("partial" if decision.partial else "quiet").inc()
+                return
+        raise Later(decision.until)
+
+
+class Filer:
+    """Results of ours beside the study: reads for readers, sealed reports for the clinic."""
+
+    def __init__(
+        self, database: Database, contents: Contents, door: Door, reads: Reads | None, reports: Reports | None
+    ) -> None:
+        self._database = database
+        self._contents = contents
+        self._door = door
+        self._reads = reads
+        self._reports = reports
+
+    def file_read(self, job: Job) -> None:
+        """On PreliminaryReadMade: a Comprehensive SR (TID 1500), for readers only."""
+        assert self._reads is not None
+        wanted = (job.payload["model"], job.payload["version"], job.payload["input_digest"])
+        study_uid = str(job.payload["study_uid"])
+        for stored in self._reads.of(job.clinic_id, study_uid):
+            if (stored.read.model, stored.read.version, stored.read.input_digest) == wanted:
+                self._file(job.clinic_id, results.uid_of_read(stored), Visibility.READERS, lambda s=stored: self._sr(s))
+                return
+        raise NotFound("没有找到该初读。", "There is no such preliminary read.", {"study": study_uid})
+
+    def _sr(self, stored: StoredRead) -> bytes:
+        return results.structured_report(stored, self._evidence(stored.clinic_id, stored.study_uid, stored.sop_instance_uids))
+
+    def file_report(self, job: Job) -> None:
+        """On ReportSealed: the sealed file as Encapsulated PDF, visible to its clinic at once."""
+        assert self._reports is not None
+        report = self._reports.sealed(job.clinic_id, CaseId(job.payload["case_id"]), int(job.payload["version"]))
+        uid = results.uid_of_report(report.case_id, report.version)
+        evidence = lambda: self._evidence(job.clinic_id, report.study_uid, report.seen_sop_uids)  # noqa: E731
+        self._file(
+            job.clinic_id, uid, Visibility.CLINIC, lambda: results.encapsulated_pdf(report, evidence())
+        )  # fmt: skip
+
+    def hide_report(self, job: Job) -> None:
+        """On ReportWithdrawn: gone for the clinic, kept for readers and the audit."""
+        uid = results.uid_of_report(CaseId(job.payload["case_id"]), int(job.payload["version"]))
+        with self._database.transaction(system_for(job.clinic_id)) as work:
+            found = work.run(
+                QUERIES["show_to"], clinic=job.clinic_id, sop=uid, visibility=str(Visibility.READERS)
+            )
+            if found:
+                work.audit("report:hide", f"instance:{uid}", clinic_id=job.clinic_id)
+
+    def _file(self, clinic_id: ClinicId, uid: str, visibility: Visibility, make: results.Make) -> None:
+        with self._database.transaction(system_for(clinic_id)) as work:
+            if work.one(QUERIES["held_instance"], clinic=clinic_id, sop=uid):
+                return  # made before; made again it would be the same object
+        self._door.accept(
+            BytesIO(make()), Provenance(clinic_id, "result", SYSTEM, origin=Origin.RESULT, visibility=visibility)
+        )
+
+    def _evidence(self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]) -> results.Evidence:
+        """What a result is about: patient and study as the center knows them, and the instances it was made from."""
+        with self._database.transaction(system_for(clinic_id)) as work:
+            rows = work.all(
+                QUERIES["shelf"], clinic=clinic_id, study=study_uid, series=None, sop=None, with_metadata=True,
+                visibilities=[str(Visibility.CLINIC)], limit=5000,
+            )  # fmt: skip
+            identity = work.one(QUERIES["corrected_identity"], clinic=clinic_id, study=study_uid)
+        received = [r for r in rows if r["origin"] != str(Origin.RESULT)]
+        named = [r for r in received if r["sop_uid"] in set(sop_uids)] or received
+        if not named or identity is None:
+            raise NotFound("没有找到该检查。", "There is no such study.", {"study": study_uid})
+        return results.Evidence.of([unpack(bytes(r["metadata"])) for r in named[:200]], identity)

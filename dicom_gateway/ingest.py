@@ -1,0 +1,489 @@
+"""The one way in: a stream -> a flushed spool file, its rows, its jobs, one commit; then, and only then, an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO, Final
+
+from center import observe
+from center.codes import Origin
+from center.database import Database, Row, UniqueViolation, Work
+from center.errors import Failure, Mismatched, Unavailable
+from center.events import StudyCompleted, StudyExtended
+from center.identity import SYSTEM, Actor, ClinicId, system_for
+from center.patients import is_placeholder, same_person, shown_name
+from center.pinyin import search_key
+from center.ports import Clock, Identifiers, Provenance, Quarantined, Same, Stored
+from dicom_gateway import dicom_json
+from dicom_gateway.completion import OTHERWISE_S, QUIET_S, quiet_s
+from dicom_gateway.conflicts import Comparison, compare
+from dicom_gateway.contents import Contents
+from dicom_gateway.dicom_scan import Header, check_identity, frame_map, scan, unreadable
+from dicom_gateway.spool import SLAB_BYTES, Piece, Spool
+from dicom_gateway.store import QUERIES, date_of, frame_map_json
+
+log = observe.log("gateway")
+
+Outcome = Stored | Same | Quarantined
+_received = observe.counter("helan_gateway_instances_total", "Instances by outcome", ("door", "outcome"))
+_bytes = observe.counter("helan_gateway_received_bytes", "Bytes of stored instances", ("door",))
+_accept_s = observe.histogram("helan_gateway_accept_seconds", "From the last byte to the commit", ("door",))
+#: Ours, in the deterministic group 0002 of what comes by C-STORE.
+IMPLEMENTATION_UID: Final = "2.25.209641350953317561905226938410972263041"
+IMPLEMENTATION_VERSION: Final = "HELAN"
+_ATTEMPTS: Final = 3
+
+
+def file_meta(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes:
+    """Preamble and group 0002: the same for the same object whoever sent it, and whenever (GROUND.md "Bytes")."""
+    parts = [
+        _element(0x0001, b"OB", b"\x00\x01"),
+        _element(0x0002, b"UI", _padded(sop_class_uid, b"\x00")),
+        _element(0x0003, b"UI", _padded(sop_uid, b"\x00")),
+        _element(0x0010, b"UI", _padded(transfer_syntax, b"\x00")),
+        _element(0x0012, b"UI", _padded(IMPLEMENTATION_UID, b"\x00")),
+        _element(0x0013, b"SH", _padded(IMPLEMENTATION_VERSION, b" ")),
+    ]
+    body = b"".join(parts)
+    return bytes(128) + b"DICM" + _element(0x0000, b"UL", struct.pack("<I", len(body))) + body
+
+
+def _element(number: int, vr: bytes, value: bytes) -> bytes:
+    if vr == b"OB":
+        return struct.pack("<HH2sHI", 2, number, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
+
+
+def _padded(text: str, pad: bytes) -> bytes:
+    raw = text.encode("ascii", "replace")
+    return raw + pad if len(raw) % 2 else raw
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What the index keeps of a file, taken while its bytes were at hand."""
+
+    header: Header
+    dataset_digest: str
+    frame_map_json: str | None
+    metadata: bytes
+
+
+def scanned(view: memoryview) -> Scanned:
+    """Raises Unreadable, Mismatched."""
+    header = scan(view)
+    check_identity(header)
+    digest = hashlib.sha256()
+    for at in range(header.dataset_offset, len(view), SLAB_BYTES):
+        digest.update(view[at : at + SLAB_BYTES])
+    packed = dicom_json.pack(dicom_json.metadata(header))
+    return Scanned(header, digest.hexdigest(), frame_map_json(frame_map(header)), packed)
+
+
+class Door:
+    """Takes instances in (port ``Ingest``). One for each process; the spool is this host's.
+
+    quiet: seconds to wait for more by modality, ``otherwise_s`` for those not named.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        contents: Contents,
+        spool: Spool,
+        clock: Clock,
+        identifiers: Identifiers,
+        *,
+        quiet: Mapping[str, float] = QUIET_S,
+        otherwise_s: float = OTHERWISE_S,
+    ) -> None:
+        self._database = database
+        self._contents = contents
+        self._spool = spool
+        self._clock = clock
+        self._identifiers = identifiers
+        self._quiet = quiet
+        self._otherwise_s = otherwise_s
+
+    def accept(self, stream: BinaryIO, provenance: Provenance) -> Outcome:
+        """Takes one Part 10 stream in; durable when it returns.
+
+        Raises Unreadable, Mismatched, NoRoom, OverLimit, Unavailable.
+        """
+        arriving = self.begin(provenance)
+        try:
+            while slab := stream.read(SLAB_BYTES):
+                arriving.write(slab)
+            return arriving.finish()
+        finally:
+            arriving.close()
+
+    def begin(self, provenance: Provenance) -> Arriving:
+        """For doors that are handed pieces: write them, finish, and close in any case.  Raises NoRoom, Unavailable."""
+        return Arriving(self, self._spool.begin(), provenance)
+
+    def take_in(self, piece: Piece, provenance: Provenance) -> Outcome:
+        """The flushed piece, looked at, compared and indexed."""
+        began = self._clock.now()
+        try:
+            outcome = self._take_in(piece, provenance)
+        except Failure as failure:
+            _received.labels(provenance.door, failure.name).inc()
+            log.warning(
+                "ingest.refused", failure=failure.name, door=provenance.door, clinic=provenance.clinic_id,
+                bytes=piece.size, sha256=piece.sha256, fact_names=sorted(failure.facts),
+            )  # fmt: skip
+            raise
+        _received.labels(provenance.door, type(outcome).__name__.lower()).inc()
+        _accept_s.labels(provenance.door).observe(max(0.0, (self._clock.now() - began).total_seconds()))
+        if not isinstance(outcome, Same):
+            _bytes.labels(provenance.door).inc(piece.size)
+            log.info(
+                f"ingest.{type(outcome).__name__.lower()}", door=provenance.door, clinic=provenance.clinic_id,
+                bytes=piece.size, sha256=piece.sha256, association=provenance.association,
+            )  # fmt: skip
+        return outcome
+
+    def _take_in(self, piece: Piece, provenance: Provenance) -> Outcome:
+        if piece.size == 0:
+            raise unreadable("a DICOM file", 0, "DICOM 文件")
+        piece.flush()
+        # Not closed by hand: the header's slices live as long as this frame, the map goes with the last of them.
+        view = memoryview(mmap.mmap(piece.fileno(), piece.size, access=mmap.ACCESS_READ))
+        found = scanned(view)
+        _check_expected(found.header, provenance)
+        for _ in range(_ATTEMPTS):
+            held = self._held(provenance.clinic_id, found.header.sop_uid)
+            try:
+                if held is None:
+                    return self._keep_new(piece, found, provenance)
+                return self._beside(held, piece, found, provenance)
+            except UniqueViolation:
+                continue  # another association brought it at the same moment: compare with what it brought
+        raise Unavailable("同一对象正在同时接收，请重试。", "The same object is arriving at the same moment; try again.")
+
+    def _held(self, clinic_id: ClinicId, sop_uid: str) -> Row | None:
+        with self._database.transaction(system_for(clinic_id)) as work:
+            return work.one(QUERIES["held_instance"], clinic=clinic_id, sop=sop_uid)
+
+    # ---------------------------------------------------------------- the same UID again
+    def _beside(self, held: Row, piece: Piece, found: Scanned, provenance: Provenance) -> Outcome:
+        header = found.header
+        names = (header.study_uid, header.sop_class_uid, header.sop_uid)
+        comparison = self._compare(held, found)
+        if comparison.same:
+            self._note_same(header, provenance)
+            return Same(*names, held["sha256"])
+        with self._database.transaction(self._actor(provenance), [provenance.clinic_id]) as work:
+            piece.keep()
+            now = self._clock.now()
+            row = work.one(
+                QUERIES["put_quarantine"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256,
+                study=header.study_uid, sop_class=header.sop_class_uid, held=held["sha256"], reason="other_data_set",
+                difference=list(comparison.difference), door=provenance.door, person=_person(provenance),
+                peer=provenance.peer, now=now,
+            ) if self._object(work, piece, provenance, now, only_new=True) else None  # fmt: skip
+            if row is not None:
+                work.audit(
+                    "instance:quarantine", f"instance:{header.sop_uid}", clinic_id=provenance.clinic_id,
+                    difference=list(comparison.difference), sha256=piece.sha256,
+                )  # fmt: skip
+        return Quarantined(*names, piece.sha256, comparison.difference)
+
+    def _compare(self, held: Row, found: Scanned) -> Comparison:
+        if held["dataset_digest"] == found.dataset_digest:
+            return Comparison(())
+        with self._contents.mapped(held["sha256"]) as view:
+            return compare(scan(view), found.header)
+
+    def _note_same(self, header: Header, provenance: Provenance) -> None:
+        """A re-send keeps its association alive, and a finished upload of nothing new still ends the waiting."""
+        with self._database.transaction(system_for(provenance.clinic_id)) as work:
+            now = self._clock.now()
+            if provenance.association:
+                work.run(QUERIES["saw_association"], id=provenance.association, now=now)
+            if provenance.complete_on_arrival and provenance.origin is not Origin.RESULT:
+                complete(work, provenance.clinic_id, header.study_uid, now)
+
+    # ---------------------------------------------------------------- a new instance
+    def _keep_new(self, piece: Piece, found: Scanned, provenance: Provenance) -> Stored:
+        header, clinic = found.header, provenance.clinic_id
+        now = self._clock.now()
+        with self._database.transaction(self._actor(provenance), [clinic]) as work:
+            study = work.one(QUERIES["lock_study"], clinic=clinic, study=header.study_uid)
+            if provenance.origin is Origin.RESULT:
+                _check_result(study)
+            else:
+                self._arrive(work, study, header, provenance, now)
+            _put_series(work, header, clinic)
+            piece.keep()
+            self._object(work, piece, provenance, now)
+            _put_instance(work, found, piece, provenance, now)
+            self._after(work, header, provenance, now)
+        return Stored(header.study_uid, header.sop_class_uid, header.sop_uid, piece.sha256)
+
+    def _object(self, work: Work, piece: Piece, provenance: Provenance, now: datetime, *, only_new: bool = False) -> bool:
+        """The object's row and the job that moves it. ``only_new``: False when this clinic quarantined it before."""
+        if only_new and work.one(
+            "select 1 from gateway.quarantine where clinic_id = %(c)s and sha256 = %(s)s", c=provenance.clinic_id, s=piece.sha256
+        ):  # fmt: skip
+            return False
+        row = work.one(QUERIES["put_object"], sha256=piece.sha256, bytes=piece.size, host=self._spool.host, now=now)
+        assert row is not None
+        if row["location"] == "spool" and row["host"] == self._spool.host:
+            work.enqueue(provenance.clinic_id, move_handler(self._spool.host), piece.sha256, {"sha256": piece.sha256}, run_at=now)
+        else:
+            piece.superfluous = True
+        return True
+
+    def _arrive(self, work: Work, study: Row | None, header: Header, provenance: Provenance, now: datetime) -> None:
+        """The study's row, made or moved on, with its patient."""
+        clinic = provenance.clinic_id
+        described = _study_fields(header)
+        if study is None:
+            patient, notes = self._patient(work, header, clinic, now)
+            try:
+                with work.connection.transaction():
+                    work.run(
+                        QUERIES["put_study"], clinic=clinic, study=header.study_uid, patient=patient["patient_id"],
+                        now=now, source=provenance.peer or provenance.door, notes=notes, **described,
+                    )  # fmt: skip
+            except UniqueViolation:
+                study = work.one(QUERIES["lock_study"], clinic=clinic, study=header.study_uid)
+            else:
+                notes = []
+        if study is not None:
+            notes = self._study_notes(work, study, header)
+        work.run(
+            QUERIES["arrived"], clinic=clinic, study=header.study_uid, now=now, association=provenance.association,
+            notes=notes, **{k: described[k] for k in ("accession", "description", "body_part", "laterality")},
+        )  # fmt: skip
+
+    def _patient(self, work: Work, header: Header, clinic: ClinicId, now: datetime) -> tuple[Row, list[str]]:
+        """The patient's row and what is doubtful about him: the first identity stays, another one is flagged."""
+        person = _person_fields(header)
+        placeholder = is_placeholder(person["local_id"])
+        row = work.one(
+            QUERIES["put_patient"], clinic=clinic, patient=self._identifiers.new(), placeholder=placeholder, now=now, **person
+        )
+        if row is not None:
+            return row, ["placeholder_id"] if placeholder else []
+        row = work.one(QUERIES["known_patient"], clinic=clinic, local_id=person["local_id"])
+        assert row is not None
+        work.run(
+            QUERIES["fill_patient"], clinic=clinic, patient=row["patient_id"],
+            **{k: person[k] for k in ("name", "person_name", "pinyin", "sex", "birth_date")},
+        )  # fmt: skip
+        return row, _doubts(row, person)
+
+    def _study_notes(self, work: Work, study: Row, header: Header) -> list[str]:
+        """What this object says against the study's patient; nothing once a person has put it right."""
+        if study["corrections"]:
+            return []
+        patient = work.one(QUERIES["patient"], clinic=study["clinic_id"], patient=study["patient_id"])
+        person = _person_fields(header)
+        if patient is None:
+            return []
+        other = ["other_id"] if person["local_id"] != patient["local_id"] else []
+        return other + _doubts(patient, person)
+
+    def _after(self, work: Work, header: Header, provenance: Provenance, now: datetime) -> None:
+        """What follows of an arrival: completion is looked at later, or at once; a person's act is audited."""
+        clinic = provenance.clinic_id
+        if provenance.association:
+            work.run(QUERIES["saw_association"], id=provenance.association, now=now)
+        if provenance.actor.kind != "system":
+            work.audit(
+                "study:upload" if provenance.origin is not Origin.RESULT else "result:save",
+                f"study:{header.study_uid}", clinic_id=clinic, sop=header.sop_uid, door=provenance.door,
+            )  # fmt: skip
+        if provenance.origin is Origin.RESULT:
+            return
+        if provenance.complete_on_arrival:
+            complete(work, clinic, header.study_uid, now)
+            return
+        quiet = quiet_s(frozenset({header.first(0x00080060)}), self._quiet, self._otherwise_s)
+        work.enqueue(
+            clinic, "gateway.complete", header.study_uid, {"study_uid": header.study_uid},
+            run_at=now + timedelta(seconds=quiet), move=True,
+        )  # fmt: skip
+        work.tell_pages(clinic, "InstanceArrived", {"study_uid": header.study_uid})
+
+    def finish_upload(self, actor: Actor, clinic_id: ClinicId, study_uids: list[str]) -> None:
+        """A page says that an upload is whole: its studies are complete without further waiting."""
+        with self._database.transaction(actor, [clinic_id]) as work:
+            for uid in study_uids[:1000]:
+                complete(work, clinic_id, uid, self._clock.now())
+
+    def _actor(self, provenance: Provenance) -> Actor:
+        return provenance.actor if provenance.actor.kind != "system" else system_for(provenance.clinic_id)
+
+    # ---------------------------------------------------------------- after a crash
+    def reclaim(self, older_than_s: float = 3600.0) -> dict[str, int]:
+        """At start: nothing that was not acknowledged is adopted; what has no row goes; what has one is moved again."""
+        counts = {"parts": self._spool.drop_parts(older_than_s), "orphans": 0, "moved": 0, "again": 0}
+        for sha256 in self._spool.kept():
+            with self._database.transaction(SYSTEM) as work:
+                row = work.one(QUERIES["object"], sha256=sha256)
+            if row is None and self._spool.age_s(sha256) >= older_than_s:
+                self._spool.drop(sha256)
+                counts["orphans"] += 1
+            elif row is not None and not (row["location"] == "spool" and row["host"] == self._spool.host):
+                self._spool.drop(sha256)
+                counts["moved"] += 1
+        with self._database.transaction(SYSTEM) as work:
+            for row in work.all(QUERIES["spooled_here"], host=self._spool.host, limit=100_000):
+                work.enqueue(
+                    "", move_handler(self._spool.host), row["sha256"], {"sha256": row["sha256"]}, run_at=self._clock.now()
+                )
+                counts["again"] += 1
+        if any(counts.values()):
+            log.info("spool.reclaimed", **counts)
+        return counts
+
+
+class Arriving:
+    """One instance on its way in: pieces are written, then it is finished; ``close`` leaves nothing behind."""
+
+    def __init__(self, door: Door, piece: Piece, provenance: Provenance) -> None:
+        self._door = door
+        self._piece = piece
+        self._provenance = provenance
+
+    @property
+    def size(self) -> int:
+        return self._piece.size
+
+    def write(self, slab: bytes | memoryview) -> None:
+        self._piece.write(slab)
+
+    def finish(self) -> Outcome:
+        outcome = self._door.take_in(self._piece, self._provenance)
+        self._piece.drop_if_superfluous()
+        return outcome
+
+    def close(self) -> None:
+        self._piece.close()
+
+
+def move_handler(host: str) -> str:
+    """The name of the job that moves this host's spool: only its own workers take it."""
+    return f"gateway.move:{host}"
+
+
+def complete(work: Work, clinic_id: ClinicId, study_uid: str, now: datetime, *, partial: bool = False) -> bool:
+    """Ends the study's batch and says so; False when nothing was pending."""
+    row = work.one(QUERIES["complete"], clinic=clinic_id, study=study_uid, now=now, partial=partial)
+    if row is None:
+        return False
+    generation = row["generation"]
+    if generation == 1:
+        work.emit(StudyCompleted(clinic_id, study_uid, generation))
+    else:
+        work.emit(StudyExtended(clinic_id, study_uid, generation, row["added"]))
+    return True
+
+
+# ---------------------------------------------------------------- checks
+def _check_expected(header: Header, provenance: Provenance) -> None:
+    """The data set is what command, address and group 0002 said.  Raises Mismatched."""
+    pairs = (
+        (0x0020000D, provenance.expected_study_uid, header.study_uid),
+        (0x00080016, provenance.expected_sop_class_uid, header.sop_class_uid),
+        (0x00080018, provenance.expected_sop_instance_uid, header.sop_uid),
+        (0x00080016, header.meta.get(0x00020002) or None, header.sop_class_uid),
+        (0x00080018, header.meta.get(0x00020003) or None, header.sop_uid),
+    )
+    for tag, said, found in pairs:
+        if said is not None and said != found:
+            raise Mismatched(
+                "数据集与传输命令或文件头所说的不一致，未接收。请检查设备后重发。",
+                "The data set is not what the command, the address or the file's head says; it was not taken in.",
+                {"tag": f"{tag:08X}", "said": said[:64], "found": found},
+            )
+
+
+def _check_result(study: Row | None) -> None:
+    if study is None:
+        raise Mismatched("结果所属的检查不在本中心。", "The study that this result belongs to is not here.", {"tag": "0020000D"})
+
+
+def _person(provenance: Provenance) -> str:
+    return provenance.actor.person_id if provenance.actor.kind != "system" else ""
+
+
+def _doubts(row: Row, person: Mapping[str, Any]) -> list[str]:
+    notes = ["placeholder_id"] if row["placeholder"] else []
+    if not same_person(row["name"], None, person["name"], None):
+        notes.append("other_name")
+    if not same_person("", row["birth_date"], "", person["birth_date"]):
+        notes.append("other_birth_date")
+    return notes
+
+
+# ---------------------------------------------------------------- header -> columns
+def _clean(text: str, length: int) -> str:
+    """Without control characters (PostgreSQL takes no NUL), bounded."""
+    return "".join(c for c in text if c.isprintable())[:length].strip()
+
+
+def _person_fields(header: Header) -> dict[str, Any]:
+    person_name = _clean(header.first(0x00100010) if "\\" in header.text(0x00100010) else header.text(0x00100010), 324)
+    return {
+        "local_id": _clean(header.text(0x00100020), 64),
+        "name": shown_name(person_name),
+        "person_name": person_name,
+        "pinyin": search_key(person_name),
+        "sex": (_clean(header.first(0x00100040), 16).upper() or "")[:1] if header.first(0x00100040) else "",
+        "birth_date": date_of(header.first(0x00100030)),
+    }
+
+
+def _study_fields(header: Header) -> dict[str, str]:
+    return {
+        "accession": _clean(header.text(0x00080050), 64),
+        "description": _clean(header.text(0x00081030), 200),
+        "study_date": _clean(header.first(0x00080020), 16),
+        "study_time": _clean(header.first(0x00080030), 16),
+        "zone_offset": _clean(header.first(0x00080201), 8),
+        "study_id": _clean(header.text(0x00200010), 64),
+        "referring": _clean(header.text(0x00080090), 200),
+        "body_part": _clean(header.first(0x00180015), 64),
+        "laterality": _clean(header.first(0x00200062) or header.first(0x00200060), 16),
+    }
+
+
+def _put_series(work: Work, header: Header, clinic: ClinicId) -> None:
+    work.run(
+        QUERIES["put_series"], clinic=clinic, study=header.study_uid, series=header.series_uid,
+        modality=_clean(header.first(0x00080060), 16), number=_whole(header.integer(0x00200011)),
+        description=_clean(header.text(0x0008103E), 200), body_part=_clean(header.first(0x00180015), 64),
+        laterality=_clean(header.first(0x00200060) or header.first(0x00200062), 16),
+        protocol=_clean(header.text(0x00181030), 200), series_date=_clean(header.first(0x00080021), 16),
+        series_time=_clean(header.first(0x00080031), 16), manufacturer=_clean(header.text(0x00080070), 200),
+        station=_clean(header.text(0x00081010), 64), institution=_clean(header.text(0x00080080), 200),
+    )  # fmt: skip
+
+
+def _put_instance(work: Work, found: Scanned, piece: Piece, provenance: Provenance, now: datetime) -> None:
+    header = found.header
+    work.run(
+        QUERIES["put_instance"], clinic=provenance.clinic_id, sop=header.sop_uid, study=header.study_uid,
+        series=header.series_uid, sop_class=header.sop_class_uid, syntax=header.transfer_syntax, sha256=piece.sha256,
+        bytes=piece.size, dataset_offset=header.dataset_offset, dataset_digest=found.dataset_digest,
+        number=_whole(header.integer(0x00200013)), frames=header.frames, frame_map=found.frame_map_json,
+        rows=_whole(header.integer(0x00280010)), columns=_whole(header.integer(0x00280011)),
+        bits=_whole(header.integer(0x00280100)), metadata=found.metadata, origin=str(provenance.origin),
+        visibility=str(provenance.visibility), door=provenance.door, person=_person(provenance), peer=provenance.peer,
+        association=provenance.association, repaired=header.repertoire.repaired, now=now,
+    )  # fmt: skip
+
+
+def _whole(value: int | None) -> int | None:
+    return value if value is not None and -(2**31) <= value < 2**31 else None
+
