@@ -60,9 +60,17 @@ def migrate(admin_dsn: str, secrets_dir: Path) -> list[str]:
         connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         try:
             _make_roles(connection, words)
+            _make_ledger(connection)
             return _run(connection)
         finally:
             connection.execute("select pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def make_roles(admin_dsn: str, secrets_dir: Path) -> None:
+    """The roles alone, with the passwords kept there: what a restored dump needs first."""
+    words = passwords(secrets_dir)
+    with driver.connect(admin_dsn, autocommit=True) as connection:
+        _make_roles(connection, words)
 
 
 def _make_roles(connection: driver.Connection, words: dict[str, str]) -> None:
@@ -79,6 +87,9 @@ def _make_roles(connection: driver.Connection, words: dict[str, str]) -> None:
     connection.execute(
         driver.sql("grant create, connect on database {db} to helan_owner", db=driver.name(connection.info.dbname))
     )
+
+
+def _make_ledger(connection: driver.Connection) -> None:
     connection.execute(
         "create table if not exists public.helan_migration (room text, number int, sha256 text not null,"
         " at timestamptz not null default now(), primary key (room, number))"

@@ -105,11 +105,18 @@ class EmbeddedPostgres:
 
     def _prepare(self) -> None:
         (self._data / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._put_aside_orphan()
         for folder in (self._home, self._home / "run"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._own(folder)
         if self._home.parent == _SYSTEM_HOME:
             (self._data / "postgres-lies-at").write_text(f"{self._home}\n")
+
+    def _put_aside_orphan(self) -> None:
+        """A server under the system path whose HELAN_DATA was removed, and its password with it, is nobody's."""
+        if self._home.parent == _SYSTEM_HOME and self._home.exists() and not (self._data / "postgres-lies-at").exists():
+            self.stop()
+            self._home.rename(self._home.with_name(f"{self._home.name}.removed-{secrets.token_hex(4)}"))
 
     def _own(self, path: Path) -> None:
         if self._account.uid is not None:
@@ -201,6 +208,11 @@ class EmbeddedPostgres:
 
     def _running_port(self) -> int | None:
         return self._pid_file()[1]
+
+
+def tool(name: str) -> Path:
+    """A client program that the wheel brings: pg_dump, pg_restore."""
+    return _installed(Account(None, None)) / "bin" / name
 
 
 def _account() -> Account:
