@@ -86,11 +86,15 @@ def _handle_failures(app: FastAPI, parts: Parts) -> None:
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         places = [".".join(str(p) for p in e["loc"]) for e in error.errors()][:10]
-        return await _answer(request, Invalid("填写不完整或格式不对。", "Incomplete or malformed.", {"fields": places}), parts)
+        return await _answer(
+            request, Invalid("填写不完整或格式不对。", "Incomplete or malformed.", {"fields": places}), parts
+        )
 
     async def broken(request: Request, error: Exception) -> Response:
         log.error("web.broken", exc=error, method=request.method)
-        failure = Failure("中心暂时不能处理，没有丢失。请 1 分钟后再试。", "Cannot do this now; nothing lost. Retry in 1 min.")
+        failure = Failure(
+            "中心暂时不能处理，没有丢失。请 1 分钟后再试。", "Cannot do this now; nothing lost. Retry in 1 min."
+        )
         return await _answer(request, failure, parts)
 
     app.add_exception_handler(Failure, failed)
@@ -156,7 +160,9 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
     def health() -> JSONResponse:
         """Whether the center can take studies in and hand out work; what is wrong is named."""
         report = parts.health()
-        return JSONResponse(report, status_code=200 if report["status"] == "ok" else 503, headers={"Cache-Control": "no-store"})
+        return JSONResponse(
+            report, status_code=200 if report["status"] == "ok" else 503, headers={"Cache-Control": "no-store"}
+        )
 
     @app.get("/metrics", tags=["operation"])
     async def metrics(request: Request) -> PlainTextResponse:

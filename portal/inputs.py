@@ -1,0 +1,87 @@
+"""A study as a model gets it: the gateway decodes films, the heart room signals. Fills the port ``ModelInputs``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from center.codes import Origin
+from center.errors import Failure, NotFound, Unavailable
+from center.identity import ClinicId, system_for
+from center.ports import StudyIndex
+from center.reads import Abstention, FilmInput, ModelInput, Reason
+from dicom_gateway.room import film_input
+from ecg.room import read_dicom_signal, to_model_input
+
+_WAVEFORM = "1.2.840.10008.5.1.4.1.1.9."
+_FILM_MODALITIES = ("CR", "DX")
+_UNKNOWN_KIND = Reason(
+    "unknown_kind",
+    "这类检查没有适用的模型。请直接阅片。",
+    "No model is meant for this kind of study. Please read without it.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One instance of a study: ``load`` brings its Part 10 bytes."""
+
+    sop_uid: str
+    sop_class_uid: str
+    modality: str
+    digest: str
+    load: Callable[[], bytes]
+
+
+def model_input(study_uid: str, sources: Sequence[Source]) -> ModelInput | Abstention:
+    """The first recording or film of the study that can be read; else why there is none.  Raises Unavailable."""
+    waveforms = [s for s in sources if s.sop_class_uid.startswith(_WAVEFORM)]
+    films = [s for s in sources if s.modality in _FILM_MODALITIES]
+    answer: ModelInput | Abstention = Abstention(_UNKNOWN_KIND)
+    for source in (*waveforms, *films):
+        answer = _recording(study_uid, source) if source in waveforms else _film(study_uid, source)
+        if isinstance(answer, ModelInput):
+            return answer
+    return answer
+
+
+def _film(study_uid: str, source: Source) -> ModelInput | Abstention:
+    film = film_input(source.load())
+    if isinstance(film, Abstention):
+        return film
+    assert isinstance(film, FilmInput)
+    return ModelInput("film", study_uid, (source.sop_uid,), _digest(source), film=film)
+
+
+def _recording(study_uid: str, source: Source) -> ModelInput | Abstention:
+    try:
+        signal = read_dicom_signal(source.load())
+    except (Unavailable, NotFound):
+        raise
+    except Failure as failure:
+        return Abstention(Reason("unreadable_signal", failure.zh, failure.en))
+    return to_model_input(signal, study_uid, (source.sop_uid,), _digest(source))
+
+
+def _digest(source: Source) -> str:
+    return hashlib.sha256(source.digest.encode()).hexdigest()
+
+
+class StudyInputs:
+    """The port: a study of the index."""
+
+    def __init__(self, index: StudyIndex) -> None:
+        self._index = index
+
+    def of(self, clinic_id: ClinicId, study_uid: str) -> ModelInput | Abstention:
+        actor = system_for(clinic_id)
+        held = [i for i in self._index.instances(actor, clinic_id, study_uid) if i.origin is not Origin.RESULT]
+        sources = [
+            Source(
+                i.sop_uid, i.sop_class_uid, i.modality, i.sha256,
+                lambda uid=i.sop_uid: self._index.read_bytes(actor, clinic_id, uid),
+            )
+            for i in held
+        ]  # fmt: skip
+        return model_input(study_uid, sources)

@@ -1,0 +1,182 @@
+"""The way of a case, and where every part is bound. A newcomer who reads one file reads this one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from center import observe
+from center.accounts import Accounts
+from center.audit import AuditSealer
+from center.authority import Authority
+from center.clock import RandomIdentifiers, SystemClock
+from center.database import Database
+from center.jobs import Handler, Runner
+from center.notifier import LogNotifier
+from center.objects.directory import DirectoryStore
+from center.objects.s3 import S3Store
+from center.ports import ObjectStore
+from center.settings import Settings
+from center.signing import CenterSealer, CertificateSigner
+from center.web import Web
+from dicom_gateway.room import Gateway, report_sop_uid
+from ecg.room import read_ecg
+from inference.room import Device, Reader, ReadingRoom, ReadStore, film_reader, load_models
+from portal import databases
+from portal.inputs import StudyInputs
+from portal.live import Live
+from portal.pages import renderer
+from portal.parts import Parts
+from worklist.room import Timing, TypstRenderer, Worklist
+from worklist.room import Parts as WorklistParts
+
+log = observe.log("portal")
+
+#: What happened -> who acts on it, each in a job of its own, at least once, in no promised order.
+SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
+    "StudyCompleted": ("worklist.open_case",),
+    "StudyExtended": ("worklist.extend_case",),
+    "IdentityCorrected": ("worklist.identity_corrected",),
+    "CaseOpened": ("inference.read_study",),
+    "CaseExtended": ("inference.read_study",),
+    "PreliminaryReadMade": ("worklist.on_read", "gateway.file_read"),
+    "ReportSigned": ("worklist.seal",),
+    "ReportSealed": ("gateway.file_report", "worklist.start_deliveries"),
+    "ReportWithdrawn": ("gateway.hide_report", "worklist.tell_withdrawn"),
+    "DeliveryAcknowledged": ("worklist.settle",),
+    "ReportOpened": ("worklist.settle",),
+}
+MODELS = Path(__file__).resolve().parent.parent / "models"
+#: Sending waits for others' machines, filing makes PDFs: neither may hold up a clock.
+LANES = (("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"))
+
+
+def open_parts(settings: Settings, process: str) -> Parts:
+    """Everything one process needs; nothing is connected yet.  Raises Unavailable when the database is not set up."""
+    clock, identifiers = SystemClock(), RandomIdentifiers()
+    role = "helan_web" if process == "web" else "helan_service"
+    database = Database(databases.role_dsn(settings, role), SUBSCRIPTIONS, size=16 if process == "web" else 8)
+    store = open_store(settings)
+    accounts = Accounts(database, clock, identifiers)
+    authority = Authority.open(settings.keys_dir, clock)
+    signer = CertificateSigner(database, authority, clock, check_password=accounts.check_password)
+    sealer, notifier, reads = CenterSealer(authority, clock), LogNotifier(), ReadStore(database)
+    gateway = Gateway.open(
+        database, store, settings.spool_dir, clock, identifiers, reads,
+        reserve_bytes=settings.reserve_bytes, quiet_s=settings.quiet_s, ae_title=settings.ae_title,
+    )  # fmt: skip
+    demo = (settings.secrets_dir / "demo-logins.json").exists() or process == "demo"
+    worklist = Worklist(
+        WorklistParts(
+            database=database, clock=clock, identifiers=identifiers, objects=store, studies=gateway.index, reads=reads,
+            peers=gateway.peers, signer=signer, sealer=sealer, notifier=notifier, renderer=TypstRenderer(),
+            report_sop_uid=report_sop_uid, public_url=settings.public_url, timing=_timing(settings), demo=demo,
+        )
+    )  # fmt: skip
+    gateway.bind(reports=worklist, access=worklist)
+
+    @lru_cache(maxsize=1000)
+    def clinic_name(clinic_id: str) -> str:
+        return next((str(c["name"]) for c in accounts.clinics() if c["clinic_id"] == clinic_id), "")
+
+    web = Web(accounts, renderer(clock, demo=demo, clinic_name=clinic_name), frozenset({settings.public_url}))
+    return Parts(
+        settings, clock, identifiers, database, store, accounts, authority, signer, sealer,
+        AuditSealer(database, store, clock, authority.sign_head), gateway, reads, worklist, Live(database), web,
+        notifier.automatic,
+    )  # fmt: skip
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    if settings.uses_s3:
+        s3 = S3Store(settings.s3_endpoint, settings.bucket, settings.s3_access_key, settings.s3_secret_key)
+        return s3
+    settings.objects_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DirectoryStore(settings.objects_dir)
+
+
+def _timing(settings: Settings) -> Timing:
+    return Timing(ladder=settings.ladder_minutes) if settings.ladder_minutes else Timing()
+
+
+def routers(parts: Parts) -> list[APIRouter]:
+    """Every room's HTTP face."""
+    from ecg import web as ecg
+    from inference import web as inference
+    from portal.administration import web as administration
+    from portal.audit import web as audit
+    from portal.uploads import web as uploads
+    from worklist.web import routers as worklist
+
+    return [
+        *parts.gateway.routers(parts.web),
+        *worklist.all_routers(parts.web, parts.worklist, parts.gateway),
+        ecg.router(parts.web, parts.gateway.index, parts.worklist),
+        inference.router(parts.web, parts.reads),
+        uploads.router(parts.web, parts),
+        administration.router(parts.web, parts),
+        audit.router(parts.web, parts),
+    ]
+
+
+# ---------------------------------------------------------------- processes
+def worker_handlers(parts: Parts) -> dict[str, Handler]:
+    return {**parts.worklist.handlers, **parts.gateway.handlers}
+
+
+def inference_handlers(parts: Parts) -> dict[str, Handler]:
+    """The models are loaded here; one that is refused stays out, and its studies go on without it."""
+    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), readers(parts.settings.device), parts.clock)
+    return {"inference.read_study": room.read_study}
+
+
+def readers(device: str) -> Mapping[str, Reader]:
+    """Who reads which kind of input: no database needed."""
+    registry = load_models(MODELS, Device.chosen(device))
+    for refused in registry.refused:
+        log.error("model.refused", model=refused.name, code=refused.reason.code)
+    out: dict[str, Reader] = {"ecg": read_ecg}
+    if (film := registry.films.get("chest_film")) is not None:
+        out["film"] = film_reader(film)
+    return out
+
+
+def run_dicom(parts: Parts, stop: threading.Event) -> None:
+    """The DIMSE door, until told to stop."""
+    parts.gateway.serve_dimse(parts.settings.dicom.host, parts.settings.dicom.port, stop)
+
+
+def run_worker(parts: Parts, stop: threading.Event) -> None:
+    """Jobs and clocks in their lanes, the audit's sealer, and housekeeping."""
+    handlers = worker_handlers(parts)
+    laned = {name for lane in LANES for name in lane}
+    lanes = [{n: handlers[n] for n in lane} for lane in LANES]
+    lanes.append({n: h for n, h in handlers.items() if n not in laned})
+    runners = [Runner(parts.database, lane, parts.clock, name=str(n)) for n, lane in enumerate(lanes)]
+    runners[0].give_back_mine(socket.gethostname())
+    parts.gateway.reclaim()
+    threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
+    threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
+    threads.append(threading.Thread(target=parts.audit_sealer.serve, args=(stop,), daemon=True))
+    _run(threads, stop)
+
+
+def run_inference(parts: Parts, stop: threading.Event) -> None:
+    """Models, one read at a time: a second thread on a busy machine only makes both slow."""
+    runner = Runner(parts.database, inference_handlers(parts), parts.clock, name="models")
+    runner.give_back_mine(socket.gethostname())
+    housekeeping = threading.Thread(target=runner.serve_housekeeping, args=(stop,), daemon=True)
+    _run([threading.Thread(target=runner.serve, args=(stop,), name="models"), housekeeping], stop)
+
+
+def _run(threads: list[threading.Thread], stop: threading.Event) -> None:
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    for thread in threads:
+        thread.join(timeout=10.0)
