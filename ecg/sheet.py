@@ -51,13 +51,14 @@ LAYOUTS: Final[dict[str, Layout]] = {
 }
 
 _STYLE: Final = (
-    ".ecg-sheet{--p:var(--ecg-paper,#fffaf8);--t:var(--ecg-trace,#13191c);background:var(--p)}"
+    ".ecg-sheet{--p:var(--ecg-paper,#fffaf8);--t:var(--ecg-trace,#13191c);background:var(--p);display:block;page:ecg-sheet}"
+    "@page ecg-sheet{size:A4 landscape;margin:5mm}"  # a page that's too narrow is shrunk, and a millimetre is no more
     ".ecg-sheet .es-paper{fill:var(--p)}"
     ".ecg-sheet .es-minor{stroke:var(--ecg-minor,#f7dfda)}"
     ".ecg-sheet .es-major{stroke:var(--ecg-major,#e8aea6)}"
     ".ecg-sheet .es-trace,.ecg-sheet .es-pulse,.ecg-sheet .es-tick{stroke:var(--t)}"
     ".ecg-sheet text{fill:var(--t);stroke:var(--p);font-family:var(--sans,sans-serif)}"
-    ".ecg-sheet .es-screen{fill:var(--orange,#975200)}"
+    ".ecg-sheet .es-screen{fill:var(--orange,#975200);stroke:none}"
     "@media print{.ecg-sheet{--ecg-paper:#fff;--ecg-trace:#000;--ecg-minor:#f7dfda;--ecg-major:#e8aea6}"
     ".ecg-sheet .es-screen{display:none}}"
 )
@@ -134,7 +135,7 @@ def sheet_svg(
     paper = _Paper(
         speed_mm_s=speed_mm_s,
         gain_mm_mv=gain_mm_mv,
-        head_mm=5.0 * int(np.ceil((_LINE_MM * max(len(lines), 0 if is_screen_calibrated else 1) + 1) / 5)),
+        head_mm=5.0 * int(np.ceil((_LINE_MM * max(len(lines), 0 if is_screen_calibrated else 1) + 0.4) / 5)),
         pitch_mm=_pitch_mm(len(rows) + len(rhythm)),
         rows=len(rows) + len(rhythm),
     )
@@ -211,14 +212,14 @@ def _traces(
             begin_s = start_s + column * column_s
             path = _path(signal, lead, begin_s, begin_s + column_s, left, middle, paper)
             out.append(
-                f'<path class="es-trace" data-lead="{escape(lead)}" fill="none" stroke="#13191c" stroke-width="0.25" '
-                f'stroke-linejoin="round" stroke-linecap="round" d="{path}"/>'
+                f'<path class="es-trace" data-lead="{escape(_printable(lead))}" fill="none" stroke="#13191c" '
+                f'stroke-width="0.25" stroke-linejoin="round" stroke-linecap="round" d="{path}"/>'
             )
             if column:
                 tick = f"M{_n(left)} {_n(middle - 10.5)}v2.5M{_n(left)} {_n(middle + 6.5)}v2.5"
                 out.append(f'<path class="es-tick" fill="none" stroke="#13191c" stroke-width="0.2" d="{tick}"/>')
             labels.append(_text(left + 1.2, paper.pitch_mm * row + 4.2, lead, size=3.2, weight=600))
-    return out + labels
+    return labels + out  # a label's rim of paper must not hide a trace
 
 
 def _column_s(signal: EcgSignal, paper: _Paper, columns: int, start_s: float) -> float:

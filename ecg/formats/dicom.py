@@ -374,14 +374,13 @@ def _recorded_at(dataset: Dataset) -> str:
         time = _text(dataset, "AcquisitionTime") or _text(dataset, "ContentTime") or _text(dataset, "StudyTime")
         stamp = day + time if day else ""
     zone = next((stamp[n:] for n, c in enumerate(stamp) if c in "+-"), "") or _text(dataset, "TimezoneOffsetFromUTC")
-    digits = stamp[:14] if stamp[:14].isdigit() else stamp[:8]
+    digits = (stamp[:14] if stamp[:14].isdigit() else stamp[:8]).ljust(14, "0")
+    day, clock = (digits[:4], digits[4:6], digits[6:8]), (digits[8:10], digits[10:12], digits[12:14])
+    iso = "-".join(day) + "T" + ":".join(clock) + (f"{zone[:3]}:{zone[3:]}" if len(zone) == 5 else "")
     try:
-        at = datetime.strptime(digits.ljust(8, "0")[:8] + digits[8:].ljust(6, "0")[:6], "%Y%m%d%H%M%S")
-        if len(zone) == 5:
-            at = datetime.fromisoformat(at.isoformat() + zone[:3] + ":" + zone[3:])
+        return datetime.fromisoformat(iso).isoformat()
     except ValueError:
         return ""
-    return at.isoformat()
 
 
 def _age_years(text: str) -> float | None:
@@ -464,23 +463,46 @@ def _put_patient_and_study(dataset: Dataset, signal: EcgSignal, identity: Wavefo
     if at.utcoffset() is not None:
         dataset.TimezoneOffsetFromUTC = at.strftime("%z")[:5]
         dataset.AcquisitionDateTime = day + time + at.strftime("%z")[:5]
-    dataset.AccessionNumber = (identity.accession_number or signal.accession_number)[:16]
+    dataset.AccessionNumber = _line(identity.accession_number or signal.accession_number, 16)
     dataset.Modality = "ECG"
-    dataset.Manufacturer = signal.device[:64]
-    dataset.InstitutionName = identity.institution_name[:64]
+    dataset.Manufacturer = _line(signal.device, 64)
+    dataset.InstitutionName = _line(identity.institution_name, 64)
     dataset.ReferringPhysicianName = ""
-    dataset.StudyDescription = identity.study_description[:64]
-    dataset.PatientName = identity.patient_name or signal.patient_name
-    dataset.PatientID = (identity.patient_id or signal.patient_id)[:64]
-    dataset.PatientBirthDate = identity.birth_date or signal.birth_date
+    dataset.StudyDescription = _line(identity.study_description, 64)
+    dataset.PatientName = _person_name(identity.patient_name or signal.patient_name)
+    dataset.PatientID = _line(identity.patient_id or signal.patient_id, 64)
+    dataset.PatientBirthDate = _day(identity.birth_date or signal.birth_date)
     dataset.PatientSex = _coded_sex(identity.sex or signal.sex)
     if signal.age_years is not None and 0 <= signal.age_years < 999:
-        dataset.PatientAge = f"{int(signal.age_years):03d}Y"
+        dataset.PatientAge = _coded_age(signal.age_years)
     dataset.StudyInstanceUID = identity.study_instance_uid
     dataset.SeriesInstanceUID = identity.series_instance_uid
-    dataset.StudyID = identity.study_id[:16]
+    dataset.StudyID = _line(identity.study_id, 16)
     dataset.SeriesNumber = identity.series_number
     dataset.InstanceNumber = 1
+
+
+def _line(text: str, length: int) -> str:
+    """The text as a short DICOM string may be: one value, one line, no control characters (PS3.5 6.2)."""
+    return "".join("/" if c == "\\" else c for c in text if c >= " " and c != "\x7f")[:length].strip()
+
+
+def _person_name(text: str) -> str:
+    """Up to three groups (``alphabetic=ideographic=phonetic``) of at most 64 characters."""
+    return "=".join(_line(group, 64) for group in text.split("=")[:3])
+
+
+def _day(text: str) -> str:
+    """YYYYMMDD of a date with or without hyphens; empty where it's none."""
+    digits = text.replace("-", "")
+    try:
+        return datetime.fromisoformat(digits).strftime("%Y%m%d") if len(digits) == 8 else ""
+    except ValueError:
+        return ""
+
+
+def _coded_age(years: float) -> str:
+    return f"{int(years):03d}Y" if years >= 2 else f"{int(years * 12):03d}M"
 
 
 def _coded_sex(sex: str) -> str:
@@ -488,7 +510,7 @@ def _coded_sex(sex: str) -> str:
 
 
 def _multiplex_group(signal: EcgSignal) -> Dataset:
-    counts = np.empty(signal.samples.shape[::-1], dtype="<i2")
+    counts = np.empty((signal.samples.shape[1], len(signal.leads)), dtype="<i2")
     channels: list[Dataset] = []
     for n, (lead, values) in enumerate(zip(signal.leads, signal.samples, strict=True)):
         step, middle = _step_and_middle(values, signal.step_mv[n] if signal.step_mv else 0.0)
@@ -498,7 +520,7 @@ def _multiplex_group(signal: EcgSignal) -> Dataset:
     group = Dataset()
     group.WaveformOriginality = "ORIGINAL"
     group.NumberOfWaveformChannels = len(channels)
-    group.NumberOfWaveformSamples = counts.shape[0]
+    group.NumberOfWaveformSamples = signal.samples.shape[1]
     group.SamplingFrequency = _decimal(signal.fs_hz)
     group.MultiplexGroupLabel = "RHYTHM"
     group.ChannelDefinitionSequence = channels
@@ -524,7 +546,7 @@ def _step_and_middle(values: npt.NDArray[np.float64], source_step_mv: float) -> 
 def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: int) -> Dataset:
     channel = Dataset()
     channel.WaveformChannelNumber = n + 1
-    channel.ChannelLabel = lead[:16]
+    channel.ChannelLabel = _line(lead, 16)
     number = _NUMBER_OF_LEAD.get(lead, 0)
     channel.ChannelSourceSequence = [_code(f"2:{number}", "MDC", f"Lead {lead}" if number else "Unspecified lead")]
     channel.ChannelSensitivity = _decimal(step_mv * 1e3)
@@ -545,7 +567,7 @@ def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: i
 def _annotation(note: DeviceNote) -> Dataset:
     item = Dataset()
     value = "" if note.value is None else f": {note.value:g} {note.unit}".rstrip()
-    item.UnformattedTextValue = (note.text + value)[:1000]
+    item.UnformattedTextValue = "".join(c for c in note.text + value if c >= " " or c in "\r\n")[:1000]
     item.ReferencedWaveformChannels = [1, 0]  # the whole first group, PS3.3 C.10.10.1.1
     item.AnnotationGroupNumber = 1
     return item
@@ -564,7 +586,7 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     code = Dataset()
     code.CodeValue = value
     code.CodingSchemeDesignator = scheme
-    code.CodeMeaning = meaning[:64]
+    code.CodeMeaning = _line(meaning, 64)
     return code
 
 

@@ -73,6 +73,8 @@ def recognise(content: bytes) -> Format:
     """The format by its content."""
     if not content:
         return Format.EMPTY
+    if content[128:132] == b"DICM":  # its preamble may carry another format's mark
+        return Format.DICOM
     by_mark = _by_mark(content)
     if by_mark is not None:
         return by_mark

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -41,7 +41,8 @@ _RECORD_LINE: Final = re.compile(
     r"[ \t]*"
 )
 _SIGNAL_LINE: Final = re.compile(
-    r"(?P<file>\S+)[ \t]+(?P<format>\d{1,4})(?:x(?P<per_frame>\d{1,5}))?(?::(?P<skew>\d{1,7}))?(?:\+(?P<offset>\d{1,10}))?"
+    r"(?P<file>\S+)[ \t]+(?P<format>\d{1,4})"
+    r"(?:x(?P<per_frame>\d{1,5}))?(?::(?P<skew>\d{1,7}))?(?:\+(?P<offset>\d{1,10}))?"
     rf"(?:[ \t]+(?P<gain>{_NUMBER})(?:\((?P<baseline>[+-]?\d{{1,12}})\))?(?:/(?P<unit>\S+))?"
     r"(?:[ \t]+(?P<bits>\d{1,3})(?:[ \t]+(?P<zero>[+-]?\d{1,12})(?:[ \t]+(?P<first>[+-]?\d{1,12})"
     r"(?:[ \t]+(?P<checksum>[+-]?\d{1,12})(?:[ \t]+(?P<block>\d{1,12})(?:[ \t]+(?P<lead>[^\r\n]*))?)?)?)?)?)?)?"
@@ -84,7 +85,7 @@ class _Header:
     signals: tuple[_Signal, ...] = ()
     segments: tuple[tuple[str, int], ...] = ()
     comments: tuple[str, ...] = ()
-    issues: tuple[Reason, ...] = field(default=())
+    issues: tuple[Reason, ...] = ()
 
 
 def looks_like_header(content: bytes) -> bool:
@@ -127,7 +128,7 @@ def write_wfdb(signal: EcgSignal, record: str) -> dict[str, bytes]:
         step = max(_step(signal, row), float(np.nanmax(np.abs(values), initial=0.0)) / 32767)
         gain = float(f"{1 / step:.9g}")
         counts[row] = np.where(np.isfinite(values), np.rint(np.nan_to_num(values) * gain), -32768)
-        first = int(counts[row, 0]) if counts.shape[1] else 0
+        first = int(counts[row, 0]) if signal.samples.shape[1] else 0
         lines.append(f"{record}.dat 16 {gain:.9g}(0)/mV 16 0 {first} {_checksum(counts[row])} 0 {lead}")
     lines += [f"#<age>: {signal.age_years:.0f}"] if signal.age_years is not None else []
     lines += [f"#<sex>: {signal.sex}"] if signal.sex else []
@@ -281,10 +282,12 @@ def _recorded_at(time: str | None, date: str | None) -> str:
     if not time or not date:
         return ""
     day, month, year = (int(part) for part in date.split("/"))
-    parts = [*time.split("."), "0"]
-    clock = ([int(p) for p in parts[0].split(":") if p] + [0, 0, 0])[:3] if ":" in parts[0] else [0, 0, 0]
+    clock = [int(part) for part in time.split(".")[0].split(":") if part] if ":" in time else []
+    if year < 100:  # 89 may be 1989, or nobody knows
+        return ""
+    hour, minute, second = [*clock, 0, 0, 0][:3]
     try:
-        return datetime(year, month, day, *clock).isoformat()
+        return datetime.fromisoformat(f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}").isoformat()
     except ValueError:
         return ""
 

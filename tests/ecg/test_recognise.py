@@ -1,0 +1,89 @@
+"""Which format it is, by content; a refusal says what to do, in both languages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from center.errors import Unreadable
+from ecg.formats.recognise import Format, read, recognise
+from tests.makers.ecg import make_ecg, make_ecg_dicom, write_wfdb
+from tests.outside import outside_data
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom speaks up about broken values
+
+_MADE = {
+    Format.PDF: b"%PDF-1.7\n1 0 obj\n",
+    Format.PICTURE: b"\xff\xd8\xff\xe0JFIF",
+    Format.ZIP: b"PK\x03\x04....",
+    Format.SCP: b"\x12\x34\x00\x10\x00\x00\x00\x00\x00\x00\x88\x00\x00\x00\x0d\x0dSCPECG" + bytes(200),
+    Format.EDF: b"0       " + b"X X X X".ljust(248) + bytes(100),
+    Format.BDF: b"\xffBIOSEMI" + b" " * 248,
+    Format.ISHNE: b"ISHNE1.0" + bytes(600),
+    Format.MFER: b"@ MFR  " + bytes(60),
+    Format.AECG: b'<?xml version="1.0"?><AnnotatedECG xmlns="urn:hl7-org:v3">',
+    Format.MUSE: b'<?xml version="1.0"?><!DOCTYPE RestingECG SYSTEM "restecg.dtd"><RestingECG>',
+    Format.PHILIPS: '<?xml version="1.0"?><restingecgdata>'.encode("utf-16"),
+    Format.XML: b"<svg><script>alert(1)</script></svg>",
+    Format.EMPTY: b"",
+    Format.UNKNOWN: b"\x01\x02\x03" * 50,
+}
+
+
+@pytest.mark.parametrize("kind", _MADE)
+def test_what_cannot_be_read_here_is_refused_by_name_in_both_languages(kind: Format) -> None:
+    assert recognise(_MADE[kind]) is kind
+    with pytest.raises(Unreadable) as refused:
+        read({"upload.dcm": _MADE[kind]})
+    assert "“upload.dcm”" in refused.value.zh
+    assert '"upload.dcm"' in refused.value.en
+    assert "Export a DICOM ECG" in refused.value.en
+    assert "请从设备导出" in refused.value.zh
+    if kind in (Format.SCP, Format.EDF, Format.AECG, Format.MUSE, Format.PHILIPS, Format.ISHNE, Format.PDF):
+        assert str(kind).split(" ")[0] in refused.value.en
+
+
+def test_the_name_of_a_file_decides_nothing() -> None:
+    assert read({"report.pdf": make_ecg_dicom()}).source_format == "DICOM"
+    files = write_wfdb(make_ecg(1, seconds=0.1), "r")
+    assert read({"r.txt": files["r.hea"], "r.dat": files["r.dat"]}).source_format == "WFDB"
+
+
+def test_two_recordings_at_once_are_refused() -> None:
+    with pytest.raises(Unreadable, match="one at a time"):
+        read({"a.dcm": make_ecg_dicom(), "b.dcm": make_ecg_dicom()})
+
+
+def test_nothing_is_refused_too() -> None:
+    with pytest.raises(Unreadable):
+        read({})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(junk: bytes) -> None:
+    for content in (
+        junk,
+        bytes(128) + b"DICM" + junk,
+        b"\x08\x00\x05\x00" + junk,
+        b"<" + junk,
+        b"\x1f\x8b\x08\x00" + junk,
+    ):
+        with pytest.raises(Unreadable):
+            read({"x": content})
+
+
+def test_every_outside_file_is_read_or_refused_with_a_sentence() -> None:
+    folder = outside_data("ecg_formats")
+    readable = {"pfe105.dcm", "same_record.dcm", "hemodynamic_12lead_240hz.dcm"}
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith("ludb_1."):
+            continue
+        if file.name in readable:
+            assert read({file.name: file.read_bytes()}).is_twelve_lead
+            continue
+        with pytest.raises(Unreadable) as refused:
+            read({file.name: file.read_bytes()})
+        assert file.name in refused.value.zh
+        assert file.name in refused.value.en
