@@ -13,8 +13,8 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 
+from asn1crypto import cms
 from asn1crypto import keys as asn1_keys
-from asn1crypto import parser
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -301,12 +301,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     for p in (
         Problem("unreadable", "不是完整的 PDF，或已损坏。", "Not a whole PDF, or damaged."),
         Problem("unsigned", "文件没有签名。", "The file has no signature."),
-        Problem("several_signatures", "文件有不止一个签名，本中心的报告只有一个。", "More than one signature; our reports have one."),
+        Problem("several_signatures", "文件有不止一个签名。", "There is more than one signature."),
         Problem("changed", "签名之后内容被改动。", "The content was changed after signing."),
         Problem("appended", "签名之后追加了内容。", "Something was appended after signing."),
         Problem("stamp_broken", "时间戳与文件不符。", "The time-stamp does not fit the file."),
         Problem("stamp_missing", "还没有中心时间戳。", "The center's time-stamp is not there yet."),
-        Problem("not_ours", "签名证书不是本中心颁发的，或签名时无效。", "The signer's certificate is not of this center, or was not valid then."),
+        Problem("not_ours", "签名证书不是本中心颁发，或签名时无效。", "The certificate is not ours or was not valid."),
         Problem("stamp_not_ours", "时间戳不是本中心的。", "The time-stamp is not of this center."),
         Problem("revoked", "签名时证书已吊销。", "The certificate had been revoked when this was signed."),
         Problem("content_missing", "文件里没有报告内容数据。", "The report's content data is missing from the file."),
@@ -335,7 +335,7 @@ def verify_pdf(
     """
     try:
         return _Check(pdf, authority_pem, revoked or {}, content_sha256).verdict()
-    except Exception:  # noqa: BLE001  a forged file may break the parser anywhere: that is a verdict, not a failure
+    except Exception:  # a forged file may break the parser anywhere: that is a verdict, not a failure
         return _verdict(["unreadable"])
 
 
@@ -386,7 +386,7 @@ class _Check:
             return None
         first: datetime | None = None
         for stamp in stamps:
-            at = stamp.signed_data["encap_content_info"]["content"].parsed["gen_time"].native
+            at = _stamped_at(stamp.signed_data)
             status = validate_pdf_timestamp(stamp, self._context(at))
             last = stamp is stamps[-1]
             whole = _covers(status.coverage, status.modification_level, last=last)
@@ -456,32 +456,48 @@ def _covers(coverage: SignatureCoverageLevel | None, modified: ModificationLevel
 
 
 def _plain(signature: EmbeddedPdfSignature, pdf: bytes) -> bool:
-    """The gap that the signature leaves out holds its container as we write it (lower-case hex, zeros after it).
+    """The gap that the signature leaves out holds its container in the one form that we write.
 
-    Nothing but this one form: else a bit there could be flipped without the meaning changing. The lists that a CMS
-    container leaves unsigned must say what the signed part says.
+    A container has lists and lengths that no signature covers: a bit flipped there would change nothing that is
+    checked. So it is built anew from the parts that are covered, and must be the same bytes (then zeros).
     """
     start, length, after, _ = (int(n) for n in signature.sig_object["/ByteRange"])
     gap = pdf[start + length : after]
-    data = signature.signed_data
-    signers = data["signer_infos"]
-    container = signature.sig_object.raw_get("/Contents")
-    der = _without_padding(bytes(container.original_bytes if hasattr(container, "original_bytes") else container))
-    return (
-        gap == b"<" + der.hex().encode().ljust(len(gap) - 2, b"0") + b">"
-        and len(signers) == 1
-        and len(data["certificates"]) == 1
-        and [a["algorithm"].native for a in data["digest_algorithms"]] == [DIGEST]
-        and signers[0]["digest_algorithm"]["algorithm"].native == DIGEST
-        and signers[0]["signature_algorithm"].signature_algo == "ecdsa"
-        and not signers[0]["unsigned_attrs"].native
-    )
+    der = _container(signature.signed_data)
+    return gap == b"<" + der.hex().upper().encode().ljust(len(gap) - 2, b"0") + b">"
 
 
-def _without_padding(raw: bytes) -> bytes:
-    """The one DER value at the head of these bytes."""
-    head = parser.parse(raw, strict=False)
-    return raw[: len(head[3]) + len(head[4]) + len(head[5])]
+def _stamped_at(data: Any) -> datetime:  # asn1crypto's values are untyped
+    return data["encap_content_info"]["content"].parsed["gen_time"].native
+
+
+def _container(data: Any) -> bytes:  # asn1crypto's values are untyped
+    """The CMS container of these signed parts: one signer, his certificate, SHA-256 with ECDSA, nothing else."""
+    signer = data["signer_infos"][0]
+    certificate = data["certificates"][0].chosen
+    stamp = data["encap_content_info"]["content_type"].native == "tst_info"
+    digest = {"algorithm": DIGEST}
+    content = {"content": cms.ParsableOctetString(bytes(data["encap_content_info"]["content"]))} if stamp else {}
+    rebuilt = {
+        "version": "v3" if stamp else "v1",
+        "digest_algorithms": [digest],
+        "encap_content_info": {"content_type": "tst_info" if stamp else "data", **content},
+        "certificates": [certificate],
+        "signer_infos": [
+            {
+                "version": "v1",
+                "sid": cms.SignerIdentifier(
+                    name="issuer_and_serial_number",
+                    value={"issuer": certificate.issuer, "serial_number": certificate.serial_number},
+                ),
+                "digest_algorithm": digest,
+                "signed_attrs": signer["signed_attrs"].untag(),
+                "signature_algorithm": {"algorithm": "sha256_ecdsa"},
+                "signature": signer["signature"].native,
+            }
+        ],
+    }
+    return cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(rebuilt)}).dump()
 
 
 def _attached(reader: PdfFileReader, name: str) -> bytes | None:
@@ -496,7 +512,10 @@ def _attached(reader: PdfFileReader, name: str) -> bytes | None:
 
 def _named_digests(reader: PdfFileReader) -> Iterator[str]:
     """The digests that the document's keywords name."""
-    info = reader.trailer.get("/Info")
-    for word in str(info.get("/Keywords", "") if info else "").replace(",", " ").split():
+    try:
+        words = str(reader.trailer_view["/Info"]["/Keywords"])
+    except KeyError:
+        return
+    for word in words.replace(",", " ").split():
         if word.startswith(CONTENT_KEYWORD):
             yield word.removeprefix(CONTENT_KEYWORD)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from asn1crypto import algos, cms, core, tsp, x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -35,10 +35,10 @@ class InternalTimeStamper(TimeStamper):
 
     async def async_request_tsa_response(self, req: tsp.TimeStampReq) -> tsp.TimeStampResp:
         """The token over the request's digest.  Raises Unavailable for a digest that we do not stamp."""
-        imprint = req["message_imprint"]
-        if imprint["hash_algorithm"]["algorithm"].native != DIGEST:
+        asked: Any = req  # asn1crypto's values are untyped
+        if asked["message_imprint"]["hash_algorithm"]["algorithm"].native != DIGEST:
             raise Unavailable("中心时间戳只支持 SHA-256。", "The center's time-stamp takes SHA-256 only.")
-        token = self._token(self._info(imprint, req["nonce"]).dump())
+        token = self._token(self._info(asked["message_imprint"], asked["nonce"]).dump())
         return tsp.TimeStampResp({"status": tsp.PKIStatusInfo({"status": "granted"}), "time_stamp_token": token})
 
     def _info(self, imprint: tsp.MessageImprint, nonce: core.Integer) -> tsp.TSTInfo:

@@ -43,8 +43,8 @@ class TypstRenderer:
         self._compiler: typst.Compiler | None = None
         self._known: frozenset[int] = frozenset()
 
-    def render(self, sheet: ReportSheet, lang: Lang) -> bytes:
-        """The PDF, the same bytes for the same sheet.  Raises Invalid where it can't be set."""
+    def render(self, sheet: ReportSheet, lang: str) -> bytes:
+        """The PDF, the same bytes for the same sheet; lang: en, else zh.  Raises Invalid where it can't be set."""
         content = canonical_json(sheet)
         if len(content) > LONGEST_BYTES:
             raise Invalid(
@@ -54,11 +54,11 @@ class TypstRenderer:
             )
         with self._compiling:
             compiler = self._open()
-            values = printed(sheet, lang, qr_svg(sheet.qr_url))
-            values, replaced = self._settable(values)
+            language: Lang = "en" if lang == "en" else "zh"
+            values, replaced = self._settable(printed(sheet, language, qr_svg(sheet.qr_url)))
             values |= {
                 "replaced": replaced,
-                "keywords": [CONTENT_KEYWORD + sheet.content_sha256, f"report:{sheet.report_no}", f"lang:{lang}"],
+                "keywords": [CONTENT_KEYWORD + sheet.content_sha256, f"report:{sheet.report_no}", f"lang:{language}"],
                 "content_description": f"Canonical report content, sha256 {sheet.content_sha256}",
             }
             inputs = {"report": json.dumps(values, ensure_ascii=False), "content": content.decode()}
