@@ -170,3 +170,11 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {"key": measurement.key, "value": measurement.value, "unit": measurement.unit}
 
 
+def in_words(line: Mapping[str, Any]) -> str:
+    """A line as a person reads it."""
+    words = [f"{line['path']}  {line.get('kind', '-')}  {line['outcome']}"]
+    if "reason" in line:
+        words.append(f"  {line['reason']['zh']} | {line['reason']['en']}")
+    words += [f"  {f['zh']} {f['en']}: {f['probability']:.3f} {f['decision']}" for f in line.get("findings", ())]
+    words += [f"  {m['key']}: {m['value']:g} {m['unit']}" for m in line.get("measurements", ())]
+    return "\n".join(words)
