@@ -71,7 +71,6 @@ class Facts:
     flags: frozenset[str] = frozenset()
     unseen_images: bool = False
     machine: tuple[MachineFinding, ...] = ()
-    has_certificate: bool = True
 
 
 def check(content: DraftContent, facts: Facts) -> tuple[GateItem, ...]:

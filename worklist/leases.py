@@ -6,6 +6,7 @@ save, signature and rejection asks ``require_holder`` under the row's lock, so a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from center.codes import Urgency
@@ -274,3 +275,8 @@ def _skips(parts: Parts, work: Work, actor: Actor, row: CaseRow, reason: str, no
         )
     return True
 
+
+
+def without_token(row: CaseRow) -> CaseRow:
+    """The case as others may see it: another's token is his alone."""
+    return replace(row, lease_token="")

@@ -350,6 +350,9 @@ on conflict (clinic_id, case_id, version, recipient) do nothing;
 select * from worklist.delivery where clinic_id = %(clinic_id)s and case_id = %(case_id)s
 order by version desc, recipient limit 200;
 
+-- delivery: one, to learn its case
+select * from worklist.delivery where clinic_id = %(clinic_id)s and delivery_id = %(delivery_id)s;
+
 -- delivery_locked: one, held until the commit
 select * from worklist.delivery where clinic_id = %(clinic_id)s and delivery_id = %(delivery_id)s for update;
 
@@ -420,3 +423,7 @@ select clinic_id from worklist.board_alert where alert_id = %(alert_id)s;
 
 -- board_notices: of these alerts
 select * from worklist.board_notice where alert_id = any(%(alert_ids)s) order by alert_id, n limit 1000;
+
+-- finish_task_by_key: what happened meanwhile answers it
+update worklist.task set done_at = %(now)s, done_by = %(by)s, reason = %(reason)s
+where clinic_id = %(clinic_id)s and case_id = %(case_id)s and kind = %(kind)s and key = %(key)s and done_at is null;

@@ -110,6 +110,7 @@ class CaseRow:
     final_at: datetime | None
     delivered_at: datetime | None
     receipted_at: datetime | None
+    amend_reason: str = ""
     lease_token: str = field(default="", repr=False)
 
     def held_at(self, now: datetime) -> bool:

@@ -82,7 +82,8 @@ def case_from(row: Row) -> CaseRow:
         version=row["version"], lease_n=row["lease_n"], lease_by=row["lease_by"] or "",
         lease_by_name=row["lease_by_name"] or "", lease_since=row["lease_since"], lease_until=row["lease_until"],
         opened_at=row["opened_at"], final_at=row["final_at"], delivered_at=row["delivered_at"],
-        receipted_at=row["receipted_at"], lease_token=row["lease_token"] or "",
+        receipted_at=row["receipted_at"], amend_reason=row["amend_reason"],
+        lease_token=row["lease_token"] or "",
     )  # fmt: skip
 
 

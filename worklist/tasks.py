@@ -81,6 +81,10 @@ def finish(parts: Parts, actor: Actor, task_id: str, reason: str) -> None:
 
 
 def _handed_over(parts: Parts, work: Work, clinic_id: str, delivery_id: str, now: datetime) -> None:
+    seen = work.one(SQL["delivery"], clinic_id=clinic_id, delivery_id=delivery_id)
+    if seen is None:
+        return
+    store.case(work, seen["case_id"], locked=True)
     found = work.one(SQL["delivery_locked"], clinic_id=clinic_id, delivery_id=delivery_id)
     if found is None or found["state"] != DeliveryState.GIVEN_UP.value:
         return
