@@ -18,6 +18,9 @@ from center.identity import Actor
 
 COOKIE = "helan_session"
 LANG_COOKIE = "helan_lang"
+#: How pages look to somebody who is not signed in; a person's own choice is kept with him.
+LOOK_COOKIES = {"theme": "helan_theme", "density": "helan_density"}
+LOOKS = frozenset({"zh", "en", "dark", "light", "dense", "roomy"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -74,7 +77,7 @@ class Web:
     async def _refuse_forged(self, request: Request, session: Session) -> None:
         """A state-changing request of a browser bears the session's own token, or comes from our viewer's page."""
         origin = request.headers.get("origin")
-        if origin and not self._is_own(request, origin):
+        if origin and not self.is_own(request, origin):
             raise _forged()
         given = request.headers.get("x-csrf-token", "")
         kind = request.headers.get("content-type", "")
@@ -84,11 +87,12 @@ class Web:
             return
         # The viewer saves by STOW and can't add a header: a multipart/related body from our own origin, which a
         # form of another site can't send, with a SameSite=Strict cookie.
-        if kind.startswith("multipart/related") and origin and self._is_own(request, origin):
+        if kind.startswith("multipart/related") and origin and self.is_own(request, origin):
             return
         raise _forged()
 
-    def _is_own(self, request: Request, origin: str) -> bool:
+    def is_own(self, request: Request, origin: str) -> bool:
+        """The request comes from a page of ours."""
         return origin in self.own_origins or urlsplit(origin).netloc == request.headers.get("host", "")
 
     def page(self, request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
@@ -102,7 +106,7 @@ class Web:
 
     def page_request(self, request: Request) -> PageRequest:
         session: Session | None = getattr(request.state, "session", None)
-        preferences = session.preferences if session else {}
+        preferences = session.preferences if session else _looks(request)
         url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return PageRequest(url, self.lang(request), session, preferences.get("theme"), preferences.get("density"))
 
@@ -115,6 +119,11 @@ class Web:
     @staticmethod
     def redirect(path: str, status: int = 303) -> RedirectResponse:
         return RedirectResponse(path, status_code=status)
+
+
+def _looks(request: Request) -> dict[str, Any]:
+    kept = {name: request.cookies.get(cookie, "") for name, cookie in LOOK_COOKIES.items()}
+    return {name: value for name, value in kept.items() if value in LOOKS}
 
 
 def failure_json(failure: Failure) -> Response:

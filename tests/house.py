@@ -1,0 +1,119 @@
+"""Pages as a browser gets them: routers behind the real frame, failures and headers, with a held clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, Response
+from fastapi.testclient import TestClient
+
+from center.accounts import Accounts
+from center.codes import Role
+from center.errors import Failure, Stranger
+from center.ports import Clock
+from center.web import PageRequest, Web, failure_json
+from portal.frame.environment import pages_of
+from portal.frame.frame import Frame, NavItem
+from portal.signin.web import address
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "correct horse battery"
+#: Folders with pages and texts, by the name that templates use.
+PAGES = {
+    "administration": ROOT / "portal" / "administration" / "pages",
+    "audit": ROOT / "portal" / "audit" / "pages",
+    "worklist": ROOT / "worklist" / "pages",
+}
+
+
+def frame_of(page: PageRequest, clock: Clock, *, demo: bool = False, nav: tuple[NavItem, ...] = ()) -> Frame:
+    """The frame as wiring makes it, as far as a page needs it."""
+    actor = page.session.actor if page.session else None
+    return Frame(
+        lang="en" if page.lang == "en" else "zh",
+        now=clock.now(),
+        url=page.url,
+        csrf=page.session.csrf if page.session else "",
+        theme=page.theme or "light",
+        density=page.density or "roomy",
+        person=actor.name if actor else "",
+        roles=tuple(sorted({f"portal.role.{m.role}" for m in actor.memberships})) if actor else (),
+        nav=nav,
+        demo=demo,
+    )
+
+
+def house(
+    accounts: Accounts,
+    clock: Clock,
+    routers: Callable[[Web], Iterable[APIRouter]],
+    *,
+    demo: bool = False,
+    nav: tuple[NavItem, ...] = (),
+) -> FastAPI:
+    """The application with these routers."""
+    pages = pages_of({name: folder for name, folder in PAGES.items() if folder.is_dir()})
+
+    def render(template: str, page: PageRequest, context: Mapping[str, Any]) -> str:
+        frame = frame_of(page, clock, demo=demo, nav=nav if page.session else ())
+        return pages.get_template(template).render(frame=frame, **context)
+
+    web = Web(accounts, render)
+    app = FastAPI()
+    for router in routers(web):
+        app.include_router(router)
+
+    @app.exception_handler(Failure)
+    async def failed(request: Request, failure: Failure) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return failure_json(failure)
+        if isinstance(failure, Stranger) and request.method == "GET":
+            return web.redirect(address(request))
+        return web.page(request, "frame/failure.html", status=failure.answer.http, failure=failure)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        answer = await call_next(request)
+        answer.headers.setdefault("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'")
+        answer.headers.setdefault("Referrer-Policy", "same-origin")
+        return answer
+
+    @app.get("/static/{path:path}")
+    def static(path: str) -> Response:
+        return FileResponse(ROOT / "portal" / "static" / path)
+
+    return app
+
+
+def browser(app: FastAPI) -> TestClient:
+    """A client that asks as a browser does and does not follow redirects by itself."""
+    headers = {"accept": "text/html,application/xhtml+xml", "origin": "http://testserver"}
+    return TestClient(app, headers=headers, follow_redirects=False)
+
+
+def signed_in(app: FastAPI, login: str, password: str = PASSWORD) -> TestClient:
+    """A browser in which this person is signed in."""
+    client = browser(app)
+    answer = client.post("/sign-in", data={"login": login, "password": password})
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+def csrf_of(client: TestClient, path: str) -> str:
+    """The token that the forms of this page carry."""
+    text = client.get(path).text
+    return text.partition('<meta name="csrf" content="')[2].partition('"')[0]
+
+
+#: login -> the roles it has, by clinic, of a region small enough for every test.
+PEOPLE: dict[str, tuple[tuple[str, Role], ...]] = {
+    "tech": (("shigou", Role.TECHNICIAN),),
+    "doctor": (("shigou", Role.CLINIC_DOCTOR),),
+    "reader": (("tertiary", Role.READER),),
+    "dispatch": (("county", Role.DISPATCHER),),
+    "admin": (("county", Role.ADMINISTRATOR),),
+    "regulator": (("county", Role.REGULATOR),),
+}
