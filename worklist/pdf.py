@@ -78,7 +78,7 @@ class TypstRenderer:
 
     def _open(self) -> typst.Compiler:
         if self._compiler is None:
-            files = [_font(package, name) for package, name, _ in FONTS]
+            files = [font_path(package, name) for package, name, _ in FONTS]
             faces = [face for _, _, face in FONTS]
             known = frozenset[int]().union(*(coverage(f.read_bytes(), n) for f, n in zip(files, faces, strict=True)))
             fonts = typst.Fonts(include_system_fonts=False, font_paths=sorted({str(f.parent) for f in files}))
@@ -117,7 +117,7 @@ def qr_svg(url: str) -> str:
 
 
 @cache
-def _font(package: str, name: str) -> Path:
+def font_path(package: str, name: str) -> Path:
     """Where an installed package keeps a font, found without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
