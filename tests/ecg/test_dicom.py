@@ -175,6 +175,49 @@ def test_the_number_of_channels_may_lie() -> None:
     assert [issue.code for issue in signal.issues] == ["channel_count"]
 
 
+def test_padding_that_a_lead_can_also_take_is_a_gap_only_in_long_runs() -> None:
+    signal = make_ecg(1, leads=("II",))
+    samples = signal.samples.copy()
+    samples[0, 1000:1060] = 0.0
+    samples[0, 2000:2400] = 0.0
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(replace(signal, samples=samples))))
+    dataset.WaveformSequence[0].WaveformPaddingValue = b"\0\0"
+    out = BytesIO()
+    dataset.save_as(out)
+    gaps = np.flatnonzero(np.isnan(read_dicom(out.getvalue()).samples[0]))
+    assert 400 <= gaps.size < 410
+    assert gaps[0] >= 1990
+
+
+@pytest.mark.parametrize(("sop_class", "is_read"), [("2.1", True), ("1.2", True), ("7.1", False), ("5.1", False)])
+def test_the_kind_of_object_does_not_decide_unless_it_is_no_heart(sop_class: str, is_read: bool) -> None:
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom()))
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.9." + sop_class
+    out = BytesIO()
+    dataset.save_as(out)
+    if is_read:
+        assert read_dicom(out.getvalue()).is_twelve_lead
+    else:
+        with pytest.raises(Unreadable, match="no readable ECG lead"):
+            read_dicom(out.getvalue())
+
+
+def test_lead_names_by_scpecg_and_mdc_numbers_and_by_label() -> None:
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(_short())))
+    first, second = dataset.WaveformSequence[0].ChannelDefinitionSequence
+    first.ChannelSourceSequence[0].CodeValue = "5.6.3-9-64"
+    first.ChannelSourceSequence[0].CodingSchemeDesignator = "SCPECG"
+    second.ChannelSourceSequence[0].CodeValue = str(0x20000 + 62)
+    out = BytesIO()
+    dataset.save_as(out)
+    assert read_dicom(out.getvalue()).leads == ("aVF", "aVR")
+    del second.ChannelSourceSequence
+    second.ChannelLabel = "Lead v4r"
+    out = BytesIO()
+    dataset.save_as(out)
+    assert read_dicom(out.getvalue()).leads == ("aVF", "V4R")
+
+
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"])
 def test_other_transfer_syntaxes_read_the_same(syntax: str) -> None:
     dataset = pydicom.dcmread(BytesIO(make_ecg_dicom()))
