@@ -295,6 +295,27 @@ class Verdict:
         """Signature and time-stamp are both there and both good."""
         return self.intact and self.trusted and self.stamped_at is not None
 
+    def lines(self, lang: str) -> list[str]:
+        """What a person reads: the verdict first, then who and when, then what is wrong."""
+        zh = lang == "zh"
+        if self.sealed:
+            head = "有效：签名与中心时间戳完好。" if zh else "Valid: signature and the center's time-stamp are whole."
+        elif self.intact and self.trusted:
+            head = "签名有效，尚无中心时间戳。" if zh else "The signature is valid; the time-stamp is still missing."
+        else:
+            head = "无效：请勿使用。" if zh else "Not valid: do not use."
+        out = [head]
+        if self.certificate_serial:
+            names = ("签名人", "证书", "内部证书") if zh else ("Signer", "certificate", "internal")
+            out.append(f"{names[0]}: {self.signer} {self.licence}, {names[1]} {self.certificate_serial} ({names[2]})")
+        if self.signed_at is not None:
+            out.append(f"{'签名时间' if zh else 'Signed'}: {self.signed_at.isoformat()}")
+        if self.stamped_at is not None:
+            out.append(f"{'中心时间戳' if zh else 'Time-stamp'}: {self.stamped_at.isoformat()}")
+        if self.content_sha256:
+            out.append(f"{'内容核对码' if zh else 'Content SHA-256'}: {self.content_sha256}")
+        return out + [f"- {p.zh if zh else p.en}" for p in self.problems]
+
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
     p.code: p

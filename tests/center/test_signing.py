@@ -167,6 +167,14 @@ def test_a_sealed_report_is_intact_trusted_and_says_who_and_when(seal: Seal) -> 
     assert verdict.content_sha256 == seal.sheet.content_sha256
 
 
+def test_the_verdict_is_told_in_both_languages(seal: Seal) -> None:
+    good, bad = verify_pdf(seal.sealed, seal.root), verify_pdf(_flipped(seal.sealed, 5000, 1), seal.root)
+    assert good.lines("zh")[0].startswith("有效") and good.lines("en")[0].startswith("Valid")
+    assert any("顾长宁" in line for line in good.lines("en"))
+    assert bad.lines("zh")[0].startswith("无效") and bad.lines("en")[0].startswith("Not valid")
+    assert len(bad.lines("zh")) == len(bad.lines("en"))
+
+
 def test_a_signed_report_without_its_stamp_is_intact_but_not_sealed(seal: Seal) -> None:
     verdict = verify_pdf(seal.signed, seal.root)
     assert verdict.intact and verdict.trusted and not verdict.sealed
