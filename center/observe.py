@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +56,8 @@ class _Lines(logging.Formatter):
 
 
 def start_logging(process: str) -> None:
-    """Lines to standard error; foreign libraries' texts are left out, since they quote data sets."""
+    """Lines to standard error; foreign libraries' texts and warnings are left out, since they quote data sets."""
+    warnings.simplefilter("ignore")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     root = logging.getLogger()

@@ -20,7 +20,7 @@ from portal.demo_films import Sign
 from portal.demo_studies import MadePerson, film_dicom
 from portal.ecg_files import Person, take_in
 from portal.parts import Parts
-from worklist.room import DraftContent, RequestForm
+from worklist.records import DraftContent, RequestForm
 
 ZONE = "Asia/Shanghai"
 #: code, name, English name, kind, duty phone (nobody's: numbers that are not given out).

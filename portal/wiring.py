@@ -32,8 +32,10 @@ from portal.inputs import StudyInputs
 from portal.live import Live
 from portal.pages import renderer
 from portal.parts import Parts
-from worklist.room import Timing, TypstRenderer, Worklist
-from worklist.room import Parts as WorklistParts
+from worklist.parts import Parts as WorklistParts
+from worklist.pdf import TypstRenderer
+from worklist.room import Worklist
+from worklist.timing import Timing
 
 log = observe.log("portal")
 
@@ -54,6 +56,15 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
 MODELS = Path(__file__).resolve().parent.parent / "models"
 #: Sending waits for others' machines, filing makes PDFs: neither may hold up a clock.
 LANES = (("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"))
+
+
+def lanes(handlers: Mapping[str, Handler]) -> list[dict[str, Handler]]:
+    """Each lane's handlers; what no lane names has one of its own. A name may go on after a colon (the spool's host)."""
+
+    def lane_of(name: str) -> int:
+        return next((n for n, names in enumerate(LANES) if name.split(":")[0] in names), len(LANES))
+
+    return [{n: h for n, h in handlers.items() if lane_of(n) == lane} for lane in range(len(LANES) + 1)]
 
 
 def open_parts(settings: Settings, process: str) -> Parts:
@@ -153,11 +164,8 @@ def run_dicom(parts: Parts, stop: threading.Event) -> None:
 
 def run_worker(parts: Parts, stop: threading.Event) -> None:
     """Jobs and clocks in their lanes, the audit's sealer, and housekeeping."""
-    handlers = worker_handlers(parts)
-    laned = {name for lane in LANES for name in lane}
-    lanes = [{n: handlers[n] for n in lane} for lane in LANES]
-    lanes.append({n: h for n, h in handlers.items() if n not in laned})
-    runners = [Runner(parts.database, lane, parts.clock, name=str(n)) for n, lane in enumerate(lanes)]
+    found = lanes(worker_handlers(parts))
+    runners = [Runner(parts.database, lane, parts.clock, name=str(n)) for n, lane in enumerate(found)]
     runners[0].give_back_mine(socket.gethostname())
     parts.gateway.reclaim()
     threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
