@@ -45,16 +45,19 @@ class Request:
 
 
 # ---------------------------------------------------------------- the case
+NO_TEXT = Text("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class MachineFlag:
     """What the preliminary read says, for the list.
 
-    kind: critical | present | uncertain | absent | abstained | "" (no read yet); text: the finding or the reason;
+    kind: critical | present | uncertain | absent | measured (numbers only, no finding) | abstained | "" (no read yet); text: the finding or the reason;
     probability: of the leading finding, None when abstained.
     """
 
     kind: str = ""
-    text: Text = Text("", "")
+    text: Text = NO_TEXT
     probability: float | None = None
 
 

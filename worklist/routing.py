@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from center.codes import Service, Urgency
 from center.identity import Actor
 from center.ports import StoredRead
-from center.reads import Decision, Finding, Outcome
+from center.reads import Decision, Finding, Outcome, PreliminaryRead
 from worklist.lifecycle import CaseState
 from worklist.records import CaseRow, MachineFlag
 from worklist.sheet import Text
@@ -87,12 +87,21 @@ def machine_flag(reads: Sequence[StoredRead]) -> MachineFlag:
         gravest = min(findings, key=_gravity)
         kind = "critical" if _is_critical(gravest) else gravest.decision.value
         return MachineFlag(kind, Text(gravest.zh, gravest.en), gravest.probability)
-    if any(r.read.outcome is Outcome.READ for r in newest):
-        return MachineFlag("absent", Text("未见提示", "nothing flagged"))
+    for read in newest:
+        if read.read.outcome is Outcome.READ and read.read.measurements:
+            return MachineFlag("measured", _measured(read.read))
     for read in newest:
         if read.read.reason is not None:
             return MachineFlag("abstained", Text(read.read.reason.zh, read.read.reason.en))
     return MachineFlag("abstained", Text("没有初读", "no preliminary read")) if newest else MachineFlag()
+
+
+def _measured(read: PreliminaryRead) -> Text:
+    """What was measured and nothing more: a rate is no diagnosis, and silence about it is no "normal"."""
+    rate = next((m for m in read.measurements if m.key == "heart_rate"), None)
+    zh, en = (f"心率 {rate.value:.0f} 次/分", f"{rate.value:.0f}/min") if rate else ("只有测量值", "measured only")
+    regularity = (read.quality.get("regularity_zh"), read.quality.get("regularity_en"))
+    return Text(f"{zh} · {regularity[0]}", f"{en} · {regularity[1]}") if all(regularity) else Text(zh, en)
 
 
 def _is_critical(finding: Finding) -> bool:
