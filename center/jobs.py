@@ -54,7 +54,7 @@ _CLAIM = """update center.job set state = 'running', attempts = attempts + 1, le
   lease_until = now() + make_interval(secs => %(lease)s)
 where id in (select id from center.job where state = 'ready' and run_at <= %(now)s and handler = any(%(handlers)s)
   order by priority desc, run_at, id for update skip locked limit %(limit)s)
-returning id, clinic_id, handler, dedup, payload, attempts"""
+returning id, clinic_id, handler, dedup, payload, attempts, priority, run_at"""
 _FENCE = "where id = %(id)s and state = 'running' and lease_by = %(me)s and attempts = %(attempts)s"
 _DONE = f"update center.job set state = 'done', finished_at = now(), last_error = null {_FENCE}"
 _DEAD = f"update center.job set state = 'dead', finished_at = now(), last_error = %(error)s {_FENCE}"
@@ -84,7 +84,7 @@ class Runner:
             rows = work.all(
                 _CLAIM, me=self._me, lease=LEASE_S, now=self._clock.now(), handlers=list(self._handlers), limit=limit
             )
-        for row in rows:
+        for row in sorted(rows, key=lambda r: (-r["priority"], r["run_at"], r["id"])):  # returning keeps no order
             self._one(row)
         return len(rows)
 
