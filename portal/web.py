@@ -70,7 +70,8 @@ async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Resp
     answer = await call_next(request)
     answer.headers.setdefault("Content-Security-Policy", _CSP_OHIF if path.startswith("/ohif") else _CSP)
     answer.headers["X-Content-Type-Options"] = "nosniff"
-    answer.headers["Referrer-Policy"] = "no-referrer"
+    # not no-referrer: a browser then sends "Origin: null" with our own forms, and they would look forged
+    answer.headers["Referrer-Policy"] = "same-origin"
     return answer
 
 

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-
-from fastapi import APIRouter
+from typing import TYPE_CHECKING
 
 from center import observe
 from center.accounts import Accounts
@@ -36,6 +35,9 @@ from worklist.parts import Parts as WorklistParts
 from worklist.pdf import TypstRenderer
 from worklist.room import Worklist
 from worklist.timing import Timing
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 log = observe.log("portal")
 
