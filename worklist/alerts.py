@@ -159,7 +159,8 @@ def refute(parts: Parts, actor: Actor, alert_id: str, reason: str) -> Alert:
         after = lifecycle.advance(lifecycle.ALERT, AlertState(found["state"]), AlertMove.REFUTE)
         now = parts.clock.now()
         work.run(
-            SQL["refute_alert"], clinic_id=found["clinic_id"], alert_id=alert_id, state=after.value, reason=reason, now=now
+            SQL["refute_alert"], clinic_id=found["clinic_id"], alert_id=alert_id, state=after.value, reason=reason,
+            now=now,
         )  # fmt: skip
         row = store.case(work, found["case_id"], locked=True)
         moves.note(

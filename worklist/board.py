@@ -18,4 +18,6 @@ def board(parts: Parts, actor: Actor) -> Board:
             tuple(store.board_from(r) for r in work.all(SQL["board_cases"])),
             tuple(store.task_from(r) for r in work.all(SQL["board_tasks"])),
             alerts.shown_all(parts, work, work.all(SQL["board_alerts"])),
+            parts.clock.now(),
+            parts.notifier.automatic,
         )

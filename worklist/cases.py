@@ -15,7 +15,7 @@ from center.codes import Urgency, service_of
 from center.database import Row, Work
 from center.errors import Invalid, WrongState
 from center.events import CaseExtended, CaseOpened
-from center.identity import Actor, CaseId, ClinicId, system_for
+from center.identity import Actor, CaseId, system_for
 from center.jobs import Job
 from center.patients import age_on, is_placeholder, same_person
 from center.permits import Act
@@ -68,13 +68,14 @@ def _insert(parts: Parts, work: Work, study: StudySummary) -> CaseRow | None:
     timing = store.timing(work, study.clinic_id, parts.timing, now)
     flags = {"request_missing"} | ({"identity_unconfirmed"} if study.identity_notes else set())
     made = work.one(
-        SQL["insert_case"], clinic_id=study.clinic_id, case_id=parts.identifiers.new(), case_no=_case_no(work, now, clinic),
-        study_uid=study.study_uid, service=service.value, reading_clinic=reading["reading_clinic"] if reading else None,
+        SQL["insert_case"], clinic_id=study.clinic_id, case_id=parts.identifiers.new(),
+        case_no=_case_no(work, now, clinic), study_uid=study.study_uid, service=service.value,
+        reading_clinic=reading["reading_clinic"] if reading else None,
         state=CaseState.TRIAGED.value, urgency=Urgency.ROUTINE.value,
         due_at=routing.due_at(timing, service, columns["modality"], Urgency.ROUTINE, completed),
-        arrived_at=study.first_arrival_at, completed_at=completed, patient_age_years=_age(study), exam=study.description,
-        accession=study.accession, referring=study.referring, question=study.questions, history="",
-        flags=sorted(flags), generation=max(study.generation, 1), now=now, **columns,
+        arrived_at=study.first_arrival_at, completed_at=completed, patient_age_years=_age(study),
+        exam=study.description, accession=study.accession, referring=study.referring, question=study.questions,
+        history="", flags=sorted(flags), generation=max(study.generation, 1), now=now, **columns,
     )  # fmt: skip
     return None if made is None else store.case(work, made["case_id"], locked=True)
 
@@ -194,7 +195,7 @@ def see_images(parts: Parts, actor: Actor, case_id: CaseId, token: str, generati
 
 # ---------------------------------------------------------------- identity
 def on_identity_corrected(parts: Parts, job: Job) -> None:
-    """On IdentityCorrected: the list's copies follow, the flag goes where no doubt is left; signed: a reader decides."""
+    """On IdentityCorrected: the list's copies follow; where a report is signed, a reader decides."""
     clinic, study_uid = job.clinic_id, str(job.payload["study_uid"])
     study = parts.studies.summary(system_for(clinic), clinic, study_uid)
     with parts.database.transaction(system_for(clinic)) as work:
@@ -203,7 +204,8 @@ def on_identity_corrected(parts: Parts, job: Job) -> None:
             return
         flags = row.flags - {"identity_unconfirmed"} | ({"identity_unconfirmed"} if study.identity_notes else set())
         columns = store.copies(study) | {"patient_age_years": _age(study), "flags": flags, "facts_n": row.facts_n + 1}
-        if all(getattr(row, k, None) == v for k, v in columns.items() if k.startswith("patient_")) and flags == row.flags:
+        same = all(getattr(row, k, None) == v for k, v in columns.items() if k.startswith("patient_"))
+        if same and flags == row.flags:
             return
         now = parts.clock.now()
         row = moves.note(work, row, "identity_corrected", now, detail={"number": job.payload["number"]}, **columns)
@@ -211,7 +213,8 @@ def on_identity_corrected(parts: Parts, job: Job) -> None:
             row = attach_request(parts, work, row, _waiting_request(work, study))
             start_clocks(parts, work, row)
         if row.version:
-            due = now + timedelta(minutes=store.timing(work, clinic, parts.timing, now).late_images_minutes(row.urgency))
+            timing = store.timing(work, clinic, parts.timing, now)
+            due = now + timedelta(minutes=timing.late_images_minutes(row.urgency))
             tasks.open_task(parts, work, row, "identity", str(job.payload["number"]), due)
 
 

@@ -33,7 +33,8 @@ def case_clock(parts: Parts, job: Job) -> None:
 
 
 def _dispatch(parts: Parts, work: Work, row: CaseRow) -> None:
-    tasks.open_task(parts, work, row, "dispatch", f"due:{row.due_at.timestamp():.0f}", row.due_at, state=row.state.value)
+    key = f"due:{row.due_at.timestamp():.0f}"
+    tasks.open_task(parts, work, row, "dispatch", key, row.due_at, state=row.state.value)
 
 
 def _breach(parts: Parts, work: Work, row: CaseRow) -> None:
@@ -64,4 +65,3 @@ def unopened(parts: Parts, job: Job) -> None:
         opened = tasks.open_task(parts, work, row, "phone", f"unopened:v{number}", parts.clock.now(), version=number)
         if opened:
             _flag(parts, work, row, "escalated", {"unopened": number})
-

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from center import faults, observe
 from center.database import Row, Work
-from center.errors import NotFound
 from center.events import DeliveryAcknowledged, ReportOpened
 from center.identity import Actor, CaseId, ClinicId, system_for
 from center.jobs import Job, Later
@@ -66,15 +66,20 @@ def deliver(parts: Parts, job: Job) -> None:
     delivery, version = begun
     aet = delivery["recipient"].removeprefix("pacs:")
     sop_uid = parts.report_sop_uid(clinic, version.study_uid, version.case_id, version.version)
-    try:
-        outcome = parts.peers.send(clinic, aet, delivery_id, sop_uid)
-    except NotFound:
-        now = parts.clock.now()
-        if version.sealed_at is not None and now - version.sealed_at < FILING:
-            raise Later(now + timedelta(seconds=2)) from None  # the gateway is still filing the document
-        outcome = SendOutcome(False, None, "not filed")
+    _await_filing(parts, version, sop_uid)
+    outcome = parts.peers.send(clinic, aet, delivery_id, sop_uid)
     faults.point("delivery.mid_send")
     _finish(parts, clinic, delivery_id, outcome)
+
+
+def _await_filing(parts: Parts, version: ReportVersion, sop_uid: str) -> None:
+    """Returns when the gateway has filed the document, or has had long enough. Raises Later."""
+    now, clinic = parts.clock.now(), version.clinic_id
+    if version.sealed_at is None or now - version.sealed_at >= FILING:
+        return
+    filed = parts.studies.instances(system_for(clinic), clinic, version.study_uid)
+    if all(i.sop_uid != sop_uid for i in filed):
+        raise Later(now + timedelta(seconds=1))
 
 
 def _begin(parts: Parts, clinic: ClinicId, delivery_id: str) -> tuple[Row, ReportVersion] | None:
@@ -135,9 +140,7 @@ def _acknowledged(
     work.emit(DeliveryAcknowledged(clinic, case_id, number, recipient))
 
 
-def _failed(
-    parts: Parts, work: Work, row: CaseRow, found: Row, n: int, now: datetime, outcome: SendOutcome
-) -> None:
+def _failed(parts: Parts, work: Work, row: CaseRow, found: Row, n: int, now: datetime, outcome: SendOutcome) -> None:
     waits = store.timing(work, row.clinic_id, parts.timing, now).retries
     if not outcome.retry or n > len(waits):
         _keep(work, found, DeliveryMove.GIVE_UP, n, None, None, outcome.note[:500])
@@ -238,6 +241,10 @@ def settle(parts: Parts, job: Job) -> None:
             sum(1 for a in alerts if a["state"] in ALERT_OPEN),
         )  # fmt: skip
         now = parts.clock.now()
-        column = {CaseMove.DELIVER: "delivered_at", CaseMove.RECEIPT: "receipted_at", CaseMove.CLOSE: "closed_at"}
+        columns: dict[CaseMove, dict[str, Any]] = {
+            CaseMove.DELIVER: {"delivered_at": now},
+            CaseMove.RECEIPT: {"receipted_at": now},
+            CaseMove.CLOSE: {"closed_at": now},
+        }
         for step in steps:
-            row = moves.move(work, row, step, now, **{column[step]: now})
+            row = moves.move(work, row, step, now, **columns[step])

@@ -1,4 +1,4 @@
-"""Drafts: saved by lease token with versions; a stale token's text is kept as an orphan. Verdicts on machine findings."""
+"""Drafts: saved by lease token with versions; a stale token's text is kept as an orphan. Verdicts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from worklist.store import SQL
 TEXT_LIMIT = 20_000
 
 
-def save(
-    parts: Parts, actor: Actor, case_id: CaseId, token: str, content: DraftContent, base_version: int
-) -> Saved:
+def save(parts: Parts, actor: Actor, case_id: CaseId, token: str, content: DraftContent, base_version: int) -> Saved:
     """The new version. A stale token: kept as an orphan, then HeldByAnother; an older base: WrongState."""
     _fits(content)
     stale: HeldByAnother | None = None
@@ -51,9 +49,7 @@ def _keep(parts: Parts, work: Work, row: CaseRow, token: str, content: DraftCont
     return Saved(found["version"], now)
 
 
-def _keep_orphan(
-    parts: Parts, work: Work, row: CaseRow, actor: Actor, token: str, content: DraftContent
-) -> None:
+def _keep_orphan(parts: Parts, work: Work, row: CaseRow, actor: Actor, token: str, content: DraftContent) -> None:
     draft = work.one(SQL["draft_locked"], clinic_id=row.clinic_id, case_id=row.case_id, token=token)
     if draft is None or draft["person_id"] != actor.person_id:
         return  # never a lease of his: a made-up token keeps nothing
@@ -94,7 +90,11 @@ def write_verdict(
         study = seen.clinic_id, seen.study_uid
     finding = _finding(parts.reads.of(*study), read_id, finding_key)
     if verdict == "rejected" and finding.critical and not reason.strip():
-        raise Invalid("驳回机器的危急提示须写明原因。", "Rejecting a critical machine finding needs a reason.", {"field": "reason"})
+        raise Invalid(
+            "驳回机器的危急提示须写明原因。",
+            "Rejecting a critical machine finding needs a reason.",
+            {"field": "reason"},
+        )
     with moves.on_case(parts, actor, case_id, Act.VERDICT_WRITE) as (work, row):
         leases.require_holder(parts, row, actor, token)
         if row.state is not CaseState.READING:

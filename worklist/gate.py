@@ -14,17 +14,22 @@ _SIDES = {"L": ("左", "left"), "R": ("右", "right")}
 _SIDE_NAMES = {"L": ("左", "left"), "R": ("右", "right")}
 #: Where 左 and 右 are part of a name and say nothing about the side examined.
 _NAMED = re.compile(
-    r"[左右](?:心室|心房|心缘|心耳|心|房|室|束支|前分支|后分支|前降支|回旋支|旋支|主干|冠状?动脉?|位心|前斜位?|后斜位?|侧位|胸导联)"
-    r"|(?:left|right)[ -](?:ventric\w*|atri\w*|heart|bundle|axis|anterior descending|main|circumflex|coronary|anterior oblique)",
+    r"[左右](?:心室|心房|心缘|心耳|心|房|室|束支|前分支|后分支|前降支|回旋支|旋支|主干|冠状?动脉?|位心|前斜位?"
+    r"|后斜位?|侧位|胸导联)"
+    r"|(?:left|right)[ -](?:ventric\w*|atri\w*|heart|bundle|axis|anterior descending|main|circumflex|coronary"
+    r"|anterior oblique)",
     re.IGNORECASE,
 )
 _BOTH = re.compile(r"双|两侧|两肺|bilateral|both", re.IGNORECASE)
 #: A side and what it is the side of: 左侧气胸, 左肺, left pneumothorax.
-_SIDED = re.compile(r"([左右])侧?(?:的)?([\u4e00-\u9fff]{1,3})|\b(left|right)[ -](?:sided? )?([a-z]{4,})", re.IGNORECASE)
+_SIDED = re.compile(
+    r"([左右])侧?(?:的)?([\u4e00-\u9fff]{1,3})|\b(left|right)[ -](?:sided? )?([a-z]{4,})", re.IGNORECASE
+)
 
 _MALE = re.compile(r"前列腺|睾丸|附睾|精囊|精索|阴茎|阴囊|prostat|testi[sc]|seminal|scrot|penis|penile", re.IGNORECASE)
 _FEMALE = re.compile(
-    r"子宫|卵巢|输卵管|阴道|宫颈|宫腔|宫内|妊娠|孕[囊周期妇]|早孕|月经|绝经|胎儿|uter(?:us|ine)|ovar(?:y|ian)|vagin|cervix uteri|pregnan|f(?:o)?etus|menopaus",
+    r"子宫|卵巢|输卵管|阴道|宫颈|宫腔|宫内|妊娠|孕[囊周期妇]|早孕|月经|绝经|胎儿"
+    r"|uter(?:us|ine)|ovar(?:y|ian)|vagin|cervix uteri|pregnan|f(?:o)?etus|menopaus",
     re.IGNORECASE,
 )
 _CHILD = re.compile(r"患儿|新生儿|婴儿|囟门|infant|neonat|newborn|paediatric|pediatric", re.IGNORECASE)
@@ -35,7 +40,8 @@ _FLIPS = ("气胸", "骨折", "积液", "出血", "梗死", "肺炎", "结核", 
           "pneumothorax", "fracture", "effusion", "hemorrhage", "haemorrhage", "infarct", "pneumonia", "tuberculosis",
           "nodule", "mass", "dislocation", "consolidation")  # fmt: skip
 _NOT = re.compile(
-    r"(?:未见|未发现|无|没有|不伴|排除|除外|否认|未提示)[^。；;，,.]{0,12}$|\b(?:no|without|not|negative for|absence of|free of)\b[^.;,]{0,40}$",
+    r"(?:未见|未发现|无|没有|不伴|排除|除外|否认|未提示)[^。；;，,.]{0,12}$"
+    r"|\b(?:no|without|not|negative for|absence of|free of)\b[^.;,]{0,40}$",
     re.IGNORECASE,
 )
 
@@ -141,7 +147,7 @@ def _sides(content: DraftContent, facts: Facts) -> list[GateItem]:
             GateItem(
                 f"laterality_{jump}", "block" if only_other else "warn",
                 f"申请检查{zh_side}侧，{name[0]}写的是{'另一侧' if only_other else '两侧'}。",
-                f"The {en_side} side was examined; the {name[1]} name {'the other side' if only_other else 'both sides'}.",
+                f"The {en_side} side was examined; in {name[1]}: {'the other side' if only_other else 'both sides'}.",
                 jump,
             )
         )  # fmt: skip

@@ -132,10 +132,9 @@ def lapse(parts: Parts, job: Job) -> None:
 
 def require_holder(parts: Parts, row: CaseRow, actor: Actor, token: str) -> None:
     """Returns when this token is the valid one and his. Raises HeldByAnother."""
-    if row.state in HELD and row.lease_token == token and row.lease_by == actor.person_id and token:
-        if row.held_at(parts.clock.now()):
-            return
-    raise held(row)
+    his = bool(token) and row.lease_token == token and row.lease_by == actor.person_id
+    if row.state not in HELD or not his or not row.held_at(parts.clock.now()):
+        raise held(row)
 
 
 def held(row: CaseRow) -> HeldByAnother:
@@ -274,7 +273,6 @@ def _skips(parts: Parts, work: Work, actor: Actor, row: CaseRow, reason: str, no
             {"skips": found["n"], "limit": parts.timing.skips_per_shift},
         )
     return True
-
 
 
 def without_token(row: CaseRow) -> CaseRow:

@@ -241,7 +241,7 @@ def wrong_state(state: StrEnum, moves: Iterable[StrEnum], why: Text | None = Non
     lead = Text(f"{why.zh}", f"{why.en} ") if why else Text("", "")
     return WrongState(
         f"{lead.zh}现在的状态是“{STATE_NAMES[state].zh}”，可以：{zh}。",
-        f"{lead.en}The state is \"{STATE_NAMES[state].en}\"; possible now: {en}.",
+        f'{lead.en}The state is "{STATE_NAMES[state].en}"; possible now: {en}.',
         {"state": state.value, "possible": [m.value for m in moves]},
     )
 

@@ -40,7 +40,8 @@ def list_cases(parts: Parts, actor: Actor, narrowed: ListFilter, *, limit: int, 
         )  # fmt: skip
         counts = work.one(SQL["count_cases"], **reach, person_id=actor.person_id) or {}
     total = rows[0]["total"] if rows else 0
-    return CaseList(tuple(leases.without_token(store.case_from(r)) for r in rows), total, dict(counts), parts.clock.now())
+    cases = tuple(leases.without_token(store.case_from(r)) for r in rows)
+    return CaseList(cases, total, dict(counts), parts.clock.now())
 
 
 def _conditions(narrowed: ListFilter, actor: Actor) -> dict[str, Any]:
@@ -128,9 +129,7 @@ def _verdicts(work: Work, row: CaseRow, is_reader: bool) -> tuple[Verdict, ...]:
 def _other_drafts(work: Work, actor: Actor, row: CaseRow, token: str) -> tuple[Draft, ...]:
     """His own earlier ones and orphans: nothing written is lost; another's draft is his own matter."""
     found = work.all(SQL["drafts"], clinic_id=row.clinic_id, case_id=row.case_id)
-    return tuple(
-        store.draft_from(d) for d in found if d["lease_token"] != token and d["person_id"] == actor.person_id
-    )
+    return tuple(store.draft_from(d) for d in found if d["lease_token"] != token and d["person_id"] == actor.person_id)
 
 
 def _tasks(work: Work, row: CaseRow) -> tuple[Task, ...]:

@@ -35,6 +35,7 @@ class Renderer(Protocol):
         ...
 
 
+CENTER = Text("贺兰区域影像与心电诊断中心", "Helan Regional Imaging and ECG Diagnostic Center")
 #: (clinic_id, study_uid, case_id, version) -> SOP instance UID of the Encapsulated PDF that the gateway files.
 ReportSopUid = Callable[[str, str, str, int], str]
 
@@ -56,6 +57,6 @@ class Parts:
     renderer: Renderer
     report_sop_uid: ReportSopUid
     public_url: str
-    center: Text = Text("贺兰区域影像与心电诊断中心", "Helan Regional Imaging and ECG Diagnostic Center")
+    center: Text = CENTER
     timing: Timing = field(default_factory=Timing)
     demo: bool = False

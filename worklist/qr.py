@@ -1,4 +1,4 @@
-"""The printed code: a random token, kept as a hash, leads to current, replaced or withdrawn, and to nothing about whom."""
+"""The printed code: a random token, kept as a hash, leads to current, replaced or withdrawn; not to whom."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ NO_TEXT = Text("", "")
 class MachineFlag:
     """What the preliminary read says, for the list.
 
-    kind: critical | present | uncertain | absent | measured (numbers only, no finding) | abstained | "" (no read yet); text: the finding or the reason;
-    probability: of the leading finding, None when abstained.
+    kind: critical | present | uncertain | absent | measured (numbers only, no finding) | abstained | "" (no read yet);
+    text: the finding or the reason; probability: of the leading finding, None when abstained.
     """
 
     kind: str = ""
@@ -453,9 +453,13 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
+    """automatic: the center phones and texts by itself; False: a person must."""
+
     cases: tuple[BoardRow, ...]
     tasks: tuple[Task, ...]
     alerts: tuple[Alert, ...]
+    at: datetime
+    automatic: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,4 +384,3 @@ def is_its_reader(actor: Actor, row: CaseRow) -> bool:
 
 def _bytes(parts: Parts, sha256: str) -> bytes:
     return b"".join(parts.objects.open_range(sha256))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -78,8 +79,9 @@ def _checked(form: RequestForm, today: date) -> RequestForm:
         raise Invalid("年龄应在 0 到 130 岁之间。", "An age lies between 0 and 130 years.", {"field": "age_years"})
     if not (form.local_id or form.name or form.accession or form.study_uid):
         raise Invalid(
-            "请至少填写患者号、姓名或检查号。", "Fill in the patient's number, name or accession number.", {"field": "local_id"}
-        )
+            "请至少填写患者号、姓名或检查号。", "Fill in the patient's number, name or accession number.",
+            {"field": "local_id"},
+        )  # fmt: skip
     return form
 
 
@@ -115,21 +117,20 @@ def _before_reading(case: CaseRow | None) -> bool:
     return case is None or (case.state.value in ("triaged", "queued", "leased") and not case.version)
 
 
-def _requests_of(work: Work, clinic_id: str, case_ids: list[str]) -> list[Request]:
-    rows = work.all(SQL["requests_of_cases"], clinic_id=clinic_id, case_ids=case_ids) if case_ids else []
+def _requests_of(work: Work, clinic_id: str, case_ids: Sequence[str]) -> list[Request]:
+    rows = work.all(SQL["requests_of_cases"], clinic_id=clinic_id, case_ids=list(case_ids)) if case_ids else []
     return [store.request_from(r) for r in rows]
 
 
-def _reports_of(work: Work, clinic_id: str, case_ids: list[str]) -> dict[str, ReportVersion]:
-    rows = work.all(SQL["latest_versions"], clinic_id=clinic_id, case_ids=case_ids) if case_ids else []
+def _reports_of(work: Work, clinic_id: str, case_ids: Sequence[str]) -> dict[str, ReportVersion]:
+    rows = work.all(SQL["latest_versions"], clinic_id=clinic_id, case_ids=list(case_ids)) if case_ids else []
     return {r["case_id"]: store.version_from(r) for r in rows}
 
 
-def _notices_of(work: Work, actor: Actor, clinic_id: str, case_ids: list[str]) -> list[ReportNotice]:
-    rows = work.all(SQL["notices"], clinic_id=clinic_id, case_ids=case_ids) if case_ids else []
+def _notices_of(work: Work, actor: Actor, clinic_id: str, case_ids: Sequence[str]) -> list[ReportNotice]:
+    rows = work.all(SQL["notices"], clinic_id=clinic_id, case_ids=list(case_ids)) if case_ids else []
     mine = f"person:{actor.person_id}"
     return [
         store.notice_from(r) for r in rows
         if r["seen_at"] is None and (r["recipient"] == mine or not r["recipient"].startswith(("person:", "pacs:")))
     ]  # fmt: skip
-

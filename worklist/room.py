@@ -164,9 +164,7 @@ class Worklist:
         """Report templates that fit the case, the normal one first."""
         return templates_for(case.service, case.modality, case.body_part, case.exam)
 
-    def save_draft(
-        self, actor: Actor, case_id: CaseId, token: str, content: DraftContent, base_version: int
-    ) -> Saved:
+    def save_draft(self, actor: Actor, case_id: CaseId, token: str, content: DraftContent, base_version: int) -> Saved:
         """Autosave. A stale token: the text is kept as an orphan draft and HeldByAnother raised; a base_version that
         is not the last saved one (a second tab): WrongState with ``current``."""
         return drafts.save(self._parts, actor, case_id, token, content, base_version)

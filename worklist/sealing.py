@@ -36,9 +36,7 @@ def seal(parts: Parts, job: Job) -> None:
         now_is = store.version(work, clinic, case_id, number, locked=True)
         if now_is.sealed_sha256:  # another run of this job was quicker
             return
-        work.run(
-            SQL["seal_version"], clinic_id=clinic, case_id=case_id, n=number, sealed=sha256, now=parts.clock.now()
-        )
+        work.run(SQL["seal_version"], clinic_id=clinic, case_id=case_id, n=number, sealed=sha256, now=parts.clock.now())
         work.run(SQL["keep_object"], sha256=sha256, bytes=len(sealed))
         work.audit("report:sealed", f"case:{case_id}", clinic_id=clinic, version=number, sealed_sha256=sha256)
         if now_is.status is not ReportState.WITHDRAWN:

@@ -283,4 +283,3 @@ def board_from(row: Row) -> BoardRow:
 
 def _instant(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-

@@ -27,9 +27,7 @@ FOR_ROLE = {
 }
 
 
-def open_task(
-    parts: Parts, work: Work, row: CaseRow, kind: str, key: str, due_at: datetime, **facts: Any
-) -> bool:
+def open_task(parts: Parts, work: Work, row: CaseRow, kind: str, key: str, due_at: datetime, **facts: Any) -> bool:
     """False when it was opened before."""
     made = work.one(
         SQL["insert_task"], clinic_id=row.clinic_id, task_id=parts.identifiers.new(), case_id=row.case_id, kind=kind,

@@ -8,6 +8,8 @@ from center.codes import Service
 from worklist.sheet import Text
 from worklist.timing import is_film
 
+NOTHING = Text("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class ReportTemplate:
@@ -15,7 +17,7 @@ class ReportTemplate:
     name: Text
     findings: Text
     impression: Text
-    recommendation: Text = Text("", "")
+    recommendation: Text = NOTHING
 
 
 _CHEST_FILM = (
@@ -82,7 +84,8 @@ _ECG = (
         "ecg_normal",
         Text("窦性心律，正常心电图", "Sinus rhythm, normal ECG"),
         Text(
-            "窦性心律，节律整齐。P 波形态正常，PR 间期正常。QRS 时限及形态正常，电轴不偏。ST 段无偏移，T 波正常。QT 间期正常。",
+            "窦性心律，节律整齐。P 波形态正常，PR 间期正常。QRS 时限及形态正常，电轴不偏。"
+            "ST 段无偏移，T 波正常。QT 间期正常。",
             "Sinus rhythm, regular. Normal P waves and PR interval. Normal QRS duration and shape, normal axis. No ST "
             "deviation, normal T waves. Normal QT interval.",
         ),
@@ -102,7 +105,10 @@ _ECG = (
     ReportTemplate(
         "ecg_stemi",
         Text("急性 ST 段抬高型心肌梗死", "Acute ST-elevation myocardial infarction"),
-        Text("窦性心律。导联 ST 段弓背向上抬高，对应导联 ST 段压低。", "Sinus rhythm. Convex ST elevation with reciprocal ST depression."),
+        Text(
+            "窦性心律。导联 ST 段弓背向上抬高，对应导联 ST 段压低。",
+            "Sinus rhythm. Convex ST elevation with reciprocal ST depression.",
+        ),
         Text("急性 ST 段抬高型心肌梗死。", "Acute ST-elevation myocardial infarction."),
         Text("立即启动胸痛中心流程，转上级医院。", "Start the chest-pain pathway now; transfer."),
     ),
@@ -115,9 +121,45 @@ _OTHER = (
         Text("", ""),
     ),
 )
-_BONES = ("膝", "踝", "腕", "肘", "肩", "髋", "手", "足", "指", "趾", "股骨", "胫", "腓", "桡", "尺骨", "肱", "腰椎", "颈椎",
-          "胸椎", "骨盆", "knee", "ankle", "wrist", "elbow", "shoulder", "hip", "hand", "foot", "leg", "arm", "spine",
-          "pelvis", "extremity", "femur", "tibia", "humerus", "forearm")  # fmt: skip
+_BONES = (
+    "膝",
+    "踝",
+    "腕",
+    "肘",
+    "肩",
+    "髋",
+    "手",
+    "足",
+    "指",
+    "趾",
+    "股骨",
+    "胫",
+    "腓",
+    "桡",
+    "尺骨",
+    "肱",
+    "腰椎",
+    "颈椎",
+    "胸椎",
+    "骨盆",
+    "knee",
+    "ankle",
+    "wrist",
+    "elbow",
+    "shoulder",
+    "hip",
+    "hand",
+    "foot",
+    "leg",
+    "arm",
+    "spine",
+    "pelvis",
+    "extremity",
+    "femur",
+    "tibia",
+    "humerus",
+    "forearm",
+)
 
 
 def templates_for(service: Service, modality: str, body_part: str, exam: str = "") -> tuple[ReportTemplate, ...]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from center.codes import Service, Urgency
-
 
 _CLINIC = (("clinic_doctors", "page"), ("clinic_doctors", "sms"), ("clinic_duty", "phone"))
 #: WORKFLOW.md section 4, critical level 1: whom each step tells.
@@ -60,7 +59,7 @@ class Timing:
     def with_policy(self, values: Mapping[str, Any]) -> Timing:
         """These values with a clinic's own in place of those that it names; unknown names are left out."""
         known = {f.name for f in fields(self)}
-        own = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        own: dict[str, Any] = {k: _value(v) for k, v in values.items() if k in known}
         return replace(self, **own) if own else self
 
     def limit_minutes(self, service: Service, modality: str, urgency: Urgency) -> float:
@@ -89,6 +88,11 @@ class Timing:
 
     def late_images_minutes(self, urgency: Urgency) -> float:
         return self.late_images_routine if urgency is Urgency.ROUTINE else self.late_images_urgent
+
+
+def _value(value: object) -> object:
+    """A list of JSON as the tuple that the field is."""
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
 
 
 #: Projection radiography: read like DR.

@@ -28,9 +28,9 @@ def withdraw(parts: Parts, actor: Actor, case_id: CaseId, reason: str, *, wrong_
             why = Text("没有生效的报告可以撤回。", "There is no report in force to withdraw.")
             raise lifecycle.wrong_state(row.state, (), why)
         now, number = parts.clock.now(), row.version
-        for version in store.versions(work, row):
-            if version.status is not ReportState.WITHDRAWN:
-                _withdraw_version(parts, work, version, reason)
+        standing = [v for v in store.versions(work, row) if v.status is not ReportState.WITHDRAWN]
+        for version in standing:
+            _withdraw_version(parts, work, version, reason)
         _phone_holders(parts, work, row, store.deliveries(work, row))
         reports.recall(work, row)
         tasks.finish_of_case(work, row, ("late_images", "identity", "read_now"), now, "withdrawn")
@@ -40,7 +40,8 @@ def withdraw(parts: Parts, actor: Actor, case_id: CaseId, reason: str, *, wrong_
             work, row, what, now, reason=reason, detail={"version": number}, version=0, final_at=None,
             delivered_at=None, receipted_at=None, closed_at=None, flags=flags, facts_n=row.facts_n + 1,
         )  # fmt: skip
-        work.emit(ReportWithdrawn(row.clinic_id, case_id, row.study_uid, number))
+        for version in standing:
+            work.emit(ReportWithdrawn(row.clinic_id, case_id, row.study_uid, version.version))
 
 
 def _withdraw_version(parts: Parts, work: Work, version: ReportVersion, reason: str) -> None:
@@ -60,9 +61,7 @@ def _phone_holders(parts: Parts, work: Work, row: CaseRow, deliveries: tuple[Del
     for delivery in deliveries:
         if delivery.means == "dicom" and delivery.state in DELIVERED_STATES:
             key = f"withdrawn:{delivery.recipient}:v{delivery.version}"
-            tasks.open_task(
-                parts, work, row, "phone", key, due, recipient=delivery.recipient, version=delivery.version
-            )
+            tasks.open_task(parts, work, row, "phone", key, due, recipient=delivery.recipient, version=delivery.version)
 
 
 # ---------------------------------------------------------------- telling
@@ -72,16 +71,15 @@ def tell(parts: Parts, job: Job) -> None:
     kind = "amended" if job.handler.endswith("amended") else "withdrawn"
     with parts.database.transaction(system_for(clinic)) as work:
         row = store.case(work, case_id, locked=True)
-        versions = [number] if kind == "amended" else list(range(1, number + 1))
-        for recipient in _receivers(work, row, versions):
+        for recipient in _receivers(work, row, number):
             _tell_one(parts, work, row, number, kind, recipient)
         work.tell_pages(clinic, "notice", {"case_id": case_id, "event": kind})
 
 
-def _receivers(work: Work, row: CaseRow, versions: list[int]) -> list[str]:
-    """The clinic where one of these versions reached it, each person who opened one, each PACS that took one."""
-    had = [d for d in store.deliveries(work, row) if d.version in versions and d.acked_at is not None]
-    people = work.all(SQL["openings"], clinic_id=row.clinic_id, case_id=row.case_id, versions=versions)
+def _receivers(work: Work, row: CaseRow, number: int) -> list[str]:
+    """The clinic where this version reached it, each person who opened it, each PACS that took it."""
+    had = [d for d in store.deliveries(work, row) if d.version == number and d.acked_at is not None]
+    people = work.all(SQL["openings"], clinic_id=row.clinic_id, case_id=row.case_id, versions=[number])
     out = ["clinic"] if had else []
     out += sorted({d.recipient for d in had if d.means == "dicom"})
     return out + sorted({f"person:{p['person_id']}" for p in people})
@@ -115,4 +113,3 @@ def see_notice(parts: Parts, actor: Actor, notice_id: str) -> None:
             SQL["see_notice"], clinic_id=row.clinic_id, notice_id=notice_id, now=parts.clock.now(), by=actor.person_id
         )
         work.audit("notice:seen", f"case:{row.case_id}", clinic_id=row.clinic_id, kind=found["kind"])
-
