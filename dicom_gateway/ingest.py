@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, Final
 
-from center import observe
+from center import faults, observe
 from center.codes import Origin
 from center.database import Database, Row, UniqueViolation, Work
 from center.errors import Failure, Mismatched, Unavailable
@@ -222,9 +222,11 @@ class Door:
                 self._arrive(work, study, header, provenance, now)
             _put_series(work, header, clinic)
             piece.keep()
+            faults.point("ingest.flushed")
             self._object(work, piece, provenance, now)
             _put_instance(work, found, piece, provenance, now)
             self._after(work, header, provenance, now)
+        faults.point("ingest.committed")
         return Stored(header.study_uid, header.sop_class_uid, header.sop_uid, piece.sha256)
 
     def _object(self, work: Work, piece: Piece, provenance: Provenance, now: datetime, *, only_new: bool = False) -> bool:
@@ -361,6 +363,7 @@ class Arriving:
 
     def write(self, slab: bytes | memoryview) -> None:
         self._piece.write(slab)
+        faults.point("ingest.mid_object")
 
     def finish(self) -> Outcome:
         outcome = self._door.take_in(self._piece, self._provenance)

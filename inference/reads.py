@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from center import observe
+from center import faults, observe
 from center.database import Database
 from center.errors import Failure, Unavailable
 from center.events import PreliminaryReadMade
@@ -48,6 +48,7 @@ class ReadingRoom:
             read, sops = _without_input(given.reason), ()
         else:
             read, sops = self._read(given, job), given.sop_instance_uids
+        faults.point("inference.mid_read")
         self._keep(job.clinic_id, study_uid, read, sops)
 
     def _read(self, given: ModelInput, job: Job) -> PreliminaryRead:
