@@ -29,6 +29,10 @@ def read(store: ObjectStore, name: str, start: int = 0, length: int | None = Non
     return b"".join(store.open_range(name, start, length))
 
 
+#: One method, two classes, a store that outlives an example: each example empties what it uses.
+_SHARED = (HealthCheck.function_scoped_fixture, HealthCheck.differing_executors)
+
+
 class ObjectStoreContract(ABC):
     """Subclasses give the ``store`` fixture."""
 
@@ -108,7 +112,7 @@ class ObjectStoreContract(ABC):
         assert len(listed) == len(set(listed))
         assert names <= set(listed)
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=15, deadline=None, suppress_health_check=_SHARED)
     @given(st.lists(st.tuples(st.sampled_from(["put", "delete", "read", "range"]), st.integers(0, 3)), max_size=12))
     def test_it_agrees_with_a_dictionary(self, store: ObjectStore, steps: list[tuple[str, int]]) -> None:
         """stores_agree: whatever is done, both stores look like the same plain dictionary, so like each other."""
