@@ -1,0 +1,189 @@
+"""A center is backed up while it lives and comes back elsewhere, whole: rows, objects, spool, keys, the audit."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from center.audit import AuditSealer, verify
+from center.authority import Authority
+from center.clock import HeldClock
+from center.database import Database
+from center.errors import Mismatched, NotFound, WrongState
+from center.identity import SYSTEM, ClinicId, system_for
+from center.migrations import migrate
+from center.objects.directory import DirectoryStore
+from center.ports import ObjectStore
+from center.postgres import EmbeddedPostgres
+from center.settings import Settings
+from portal import databases
+from portal.backup import Kept, backup, restore
+
+SHIGOU = ClinicId("shigou")
+CLOCK = HeldClock(datetime(2026, 11, 22, 2, 0, tzinfo=UTC))
+STORED, SPOOLED, MOVED = b"in the store", b"in the spool", b"moved while it was copied"
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    settings.objects_dir.mkdir(parents=True, exist_ok=True)
+    return DirectoryStore(settings.objects_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Center:
+    settings: Settings
+
+    def database(self) -> Database:
+        return Database(databases.role_dsn(self.settings, "helan_service"), {}, size=2)
+
+    def authority(self) -> Authority:
+        return Authority.open(self.settings.keys_dir, CLOCK)
+
+
+@pytest.fixture(scope="module")
+def living(open_folder: Path) -> Iterator[Center]:
+    """A running center with a clinic, a patient, three objects, keys and a chained audit."""
+    settings = Settings.parse({"HELAN_DATA": str(open_folder / "living")})
+    server = EmbeddedPostgres(settings.data)
+    migrate(server.start(), settings.secrets_dir)
+    center = Center(settings)
+    database, store = center.database(), open_store(settings)
+    try:
+        with database.transaction(system_for(SHIGOU)) as work:
+            work.run("insert into center.clinic (clinic_id, name) values ('shigou', '石沟镇卫生院')")
+            work.run(
+                "insert into center.patient (clinic_id, patient_id, local_id, name) values ('shigou', 'p', '1', '𠮷某')"
+            )
+            for content, place in ((STORED, "store"), (SPOOLED, "spool"), (MOVED, "spool")):
+                work.run(
+                    "insert into center.object (sha256, bytes, location) values (%(s)s, %(b)s, %(l)s)",
+                    s=digest(content), b=len(content), l=place,
+                )  # fmt: skip
+            work.audit("test:begin", "center", n=1)
+        for content in (STORED, MOVED):
+            store.put(digest(content), io.BytesIO(content), len(content))
+        waiting = settings.spool_dir / digest(SPOOLED)[:2] / digest(SPOOLED)
+        waiting.parent.mkdir(parents=True)
+        waiting.write_bytes(SPOOLED)
+        (settings.spool_dir / "host").write_text(secrets.token_hex(8))
+        AuditSealer(database, store, CLOCK, center.authority().sign_head).seal()
+        yield center
+    finally:
+        database.close()
+        server.stop()
+
+
+@pytest.fixture
+def kept(living: Center, tmp_path: Path) -> tuple[Path, Kept]:
+    folder = tmp_path / "backup"
+    return folder, backup(living.settings, folder, open_store(living.settings), CLOCK)
+
+
+@pytest.fixture
+def elsewhere(open_folder: Path) -> Iterator[Settings]:
+    folder = open_folder / f"elsewhere-{secrets.token_hex(4)}"
+    yield Settings.parse({"HELAN_DATA": str(folder)})
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.timeout(180)
+def test_what_was_backed_up_comes_back_whole_in_an_empty_folder(
+    living: Center, kept: tuple[Path, Kept], elsewhere: Settings
+) -> None:
+    folder, made = kept
+    before = living.authority().certificate_pem
+    assert restore(elsewhere, folder, open_store) == made
+    again = Center(elsewhere)
+    with databases.at_hand(elsewhere):
+        database = again.database()
+        try:
+            database.refuse_if_powerful()
+            with database.transaction(system_for(SHIGOU)) as work:
+                assert [r["name"] for r in work.all("select name from center.patient")] == ["𠮷某"]
+            with database.transaction(SYSTEM) as work:
+                assert work.all("select 1 from center.patient") == []  # row security came back as well
+                places = {r["sha256"]: r["location"] for r in work.all("select sha256, location from center.object")}
+            verdict = verify(database, open_store(elsewhere), again.authority().check_head)
+            with database.transaction(SYSTEM) as work:
+                work.audit("test:after", "center")  # identities go on where they stood
+        finally:
+            database.close()
+    assert (verdict.sound, verdict.rows, verdict.heads) == (True, 1, 1)
+    assert again.authority().certificate_pem == before
+    # what had been moved between the snapshot and the copy is where its row now says
+    assert places == {digest(STORED): "store", digest(SPOOLED): "spool", digest(MOVED): "store"}
+    store = open_store(elsewhere)
+    assert b"".join(store.open_range(digest(STORED))) == STORED
+    assert b"".join(store.open_range(digest(MOVED))) == MOVED
+    assert (elsewhere.spool_dir / digest(SPOOLED)[:2] / digest(SPOOLED)).read_bytes() == SPOOLED
+    assert (elsewhere.spool_dir / "host").read_text() == (living.settings.spool_dir / "host").read_text()
+
+
+def test_a_backup_can_be_read_by_its_owner_only(kept: tuple[Path, Kept]) -> None:
+    folder, made = kept
+    assert folder.stat().st_mode & 0o077 == 0
+    assert made.objects == 4  # three and the audit's head
+    for name in ("database.dump", "manifest.json", "secrets/postgres.password", "keys/authority.pem"):
+        assert (folder / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_a_damaged_backup_restores_nothing_and_names_the_file(kept: tuple[Path, Kept], elsewhere: Settings) -> None:
+    folder, _ = kept
+    harmed = [folder / "database.dump", folder / "spool" / digest(SPOOLED)[:2] / digest(SPOOLED)]
+    for path in harmed:
+        whole = path.read_bytes()
+        path.unlink()  # it may be a link to the living one
+        path.write_bytes(whole[:-1] + b"?")
+        with pytest.raises(Mismatched, match=path.name):
+            restore(elsewhere, folder, open_store)
+        path.write_bytes(whole)
+    assert not elsewhere.data.exists()
+
+
+def test_a_folder_without_a_manifest_is_no_backup(kept: tuple[Path, Kept], elsewhere: Settings) -> None:
+    folder, _ = kept
+    (folder / "manifest.json").unlink()  # a backup that was cut off
+    with pytest.raises(NotFound):
+        restore(elsewhere, folder, open_store)
+
+
+def test_nothing_is_written_over(living: Center, kept: tuple[Path, Kept]) -> None:
+    folder, _ = kept
+    with pytest.raises(WrongState):
+        backup(living.settings, folder, open_store(living.settings), CLOCK)
+    with pytest.raises(WrongState):
+        restore(living.settings, folder, open_store)
+
+
+def test_a_backup_of_a_center_that_lost_an_object_is_refused(living: Center, tmp_path: Path) -> None:
+    path = living.settings.objects_dir / digest(STORED)[:2] / digest(STORED)[2:4] / digest(STORED)
+    path.rename(path.with_suffix(".aside"))
+    try:
+        with pytest.raises(Mismatched, match=digest(STORED)):
+            backup(living.settings, tmp_path / "b", open_store(living.settings), CLOCK)
+        assert not (tmp_path / "b" / "manifest.json").exists()
+    finally:
+        path.with_suffix(".aside").rename(path)
+
+
+def test_the_manifest_holds_counts_and_digests_and_no_secret(living: Center, kept: tuple[Path, Kept]) -> None:
+    folder, _ = kept
+    text = (folder / "manifest.json").read_text("utf-8")
+    manifest = json.loads(text)
+    assert manifest["rows"]["center.patient"] == 1
+    assert manifest["spooled"] == [digest(SPOOLED)]
+    for path in living.settings.secrets_dir.iterdir():
+        assert path.read_text().strip() not in text
