@@ -1,0 +1,99 @@
+"""``helan read``: one line a study, in the order given, whatever the files hold."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date, datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from center.reads import ModelInput, Outcome, PreliminaryRead
+from portal.demo_ecgs import make_ecg, write_wfdb
+from portal.demo_studies import MadePerson, film_dicom
+from portal.reading import read_paths
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PERSON = MadePerson("P1", "单小满", "SHAN^XIAOMAN", "F", date(1990, 5, 4))
+AT = datetime(2026, 11, 22, 1, 2, 3)
+
+
+@cache
+def film(seed: str) -> bytes:
+    return film_dicom(seed, PERSON, AT, rows=200, columns=180)
+
+
+def echo(given: ModelInput) -> PreliminaryRead:
+    """A reader that says which input it got."""
+    return PreliminaryRead(given.kind, "echo", "1", given.input_digest, Outcome.READ)
+
+
+READERS = {"film": echo, "ecg": echo}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a_film.dcm").write_bytes(film("a"))
+    for name, raw in write_wfdb(make_ecg(1, heart_rate=80), "b_rec").items():
+        (tmp_path / name).write_bytes(raw)
+    (tmp_path / "c.pdf").write_bytes(b"%PDF-1.7\n%%EOF")
+    (tmp_path / "d_cut.dcm").write_bytes(film("d")[:9000])
+    (tmp_path / "e_empty").write_bytes(b"")
+    return tmp_path
+
+
+def test_each_study_gets_one_line_in_the_order_given(folder: Path) -> None:
+    lines = list(read_paths([folder], READERS))
+    assert [Path(x["path"]).name for x in lines] == ["a_film.dcm", "b_rec.hea", "c.pdf", "d_cut.dcm", "e_empty"]
+    assert [x["outcome"] for x in lines] == ["read", "read", "unreadable", "unreadable", "unreadable"]
+    assert [x.get("kind") for x in lines] == ["film", "ecg", None, None, None]
+    turned = list(read_paths([folder / "c.pdf", folder / "a_film.dcm"], READERS))
+    assert [Path(x["path"]).name for x in turned] == ["c.pdf", "a_film.dcm"]
+
+
+def test_a_header_and_its_signal_are_one_study(folder: Path) -> None:
+    (line,) = read_paths([folder / "b_rec.dat", folder / "b_rec.hea"], READERS)
+    assert [Path(f).name for f in line["files"]] == ["b_rec.hea", "b_rec.dat"]
+
+
+def test_files_of_one_study_share_a_line(tmp_path: Path) -> None:
+    import io
+
+    import pydicom
+
+    first = film("same")
+    second = pydicom.dcmread(io.BytesIO(first))
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4.5"
+    (tmp_path / "1.dcm").write_bytes(first)
+    second.save_as(tmp_path / "2.dcm")
+    (line,) = read_paths([tmp_path], READERS)
+    assert len(line["files"]) == 2 and line["study_instance_uid"] == str(second.StudyInstanceUID)
+
+
+def test_every_failure_has_a_code_and_a_sentence_in_both_languages(folder: Path) -> None:
+    for line in read_paths([folder], READERS):
+        if line["outcome"] != "read":
+            assert line["reason"]["code"] and line["reason"]["zh"] and line["reason"]["en"]
+
+
+def test_a_header_that_names_a_path_does_not_reach_it(tmp_path: Path) -> None:
+    (tmp_path / "x.hea").write_text("x 1 500 100\n../../../etc/passwd 16 200 16 0 0 0 0 I\n")
+    (line,) = read_paths([tmp_path], READERS)
+    assert line["outcome"] == "unreadable" and len(line["files"]) == 1
+
+
+def test_the_command_prints_json_lines_and_ends_with_0(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "portal.cli", "read", str(folder), "--jsonl"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(x) for x in done.stdout.splitlines()]
+    assert len(lines) == 5
+    ecg = lines[1]
+    assert ecg["model"]["name"] == "ecg_rate_xqrs" and abs(ecg["measurements"][0]["value"] - 80) < 2
+    assert ecg["fs_hz"] == 500 and ecg["beats"] and set(ecg["beats"][0]) == {"sample"}
+    assert lines[0]["model"]["name"] == "chest_film" and lines[0]["outcome"] in ("read", "abstained")
+    assert "单" not in done.stderr and "SHAN" not in done.stderr
