@@ -18,6 +18,10 @@ from center.migrations import migrate, passwords
 from center.objects.directory import DirectoryStore
 from center.postgres import EmbeddedPostgres
 from tests.outside import NOT_RUN
+from tests.region import Region, region
+
+#: Minutes after which the ladder of a critical finding takes its steps, for trials: 0, 2, 4, 8 and 60 s.
+LADDER_MINUTES = "0,0.034,0.067,0.134,1"
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +124,13 @@ def clock() -> HeldClock:
 @pytest.fixture
 def identifiers() -> CountedIdentifiers:
     return CountedIdentifiers()
+
+
+@pytest.fixture(scope="session")
+def shared_region() -> Iterator[Region]:
+    """A whole region with the demo in it, that lives as long as the session; its tests leave it running."""
+    with region(HELAN_LADDER_MINUTES=LADDER_MINUTES) as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

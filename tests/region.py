@@ -20,6 +20,10 @@ from typing import Any, TypeVar
 
 import httpx
 
+from center import postgres_driver as driver
+from center.settings import Settings
+from portal import databases
+
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
@@ -36,8 +40,8 @@ def until(what: str, ask: Callable[[], T | None], within_s: float = 30.0, every_
     last: object = None
     while time.monotonic() < end:
         try:
-            if (last := ask()) or last == 0 and last is not False and last is not None:
-                return last  # type: ignore[return-value]
+            if last := ask():
+                return last
         except (httpx.HTTPError, OSError) as error:
             last = error
         time.sleep(every_s)
@@ -49,12 +53,20 @@ class Person(httpx.Client):
 
     def __init__(self, base: str, login: str, password: str, *, code: str = "") -> None:
         super().__init__(base_url=base, timeout=60.0, headers={"Accept": "application/json"}, trust_env=False)
-        answer = self.post("/sign-in", data={"login": login, "password": password, "code": code}, headers={"Origin": base})
+        answer = self.post(
+            "/sign-in", data={"login": login, "password": password, "code": code}, headers={"Origin": base}
+        )
         assert answer.status_code in (200, 303), f"{login} can't sign in: {answer.status_code} {answer.text[:300]}"
         page = self.get("/", headers={"Accept": "text/html"}, follow_redirects=True)
         found = re.search(r'<meta name="csrf" content="([^"]*)"', page.text)
         assert found, f"no csrf on {page.url}: {page.status_code}"
         self.headers["X-CSRF-Token"] = found.group(1)
+
+    def json(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
+        """What a program is answered; AssertionError names another status than the expected one."""
+        answer = self.request(method, path, json=body)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:600]}"
+        return answer.json()
 
 
 @dataclass
@@ -85,14 +97,20 @@ class Region:
             "HELAN_HTTP": f"127.0.0.1:{self.http_port}",
             "HELAN_DICOM": f"127.0.0.1:{self.dicom_port}",
             "HELAN_QUIET_S": "1",
+            "HELAN_DEVICE": "cpu",
+            "HELAN_FAULT": str(self.folder / "faults"),
             "OMP_NUM_THREADS": "1",
             **self.environ,
         }
 
+    @property
+    def settings(self) -> Settings:
+        return Settings.parse(self.settings_environ)
+
     # ------------------------------------------------------------ processes
     def start(self, within_s: float = 150.0, **more: str) -> Region:
         command = [sys.executable, "-m", "portal.cli", "up", *([] if self.demo else ["--no-demo"])]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "faults").mkdir(parents=True, exist_ok=True)
         out = (self.folder / "up.log").open("ab")
         self.process = subprocess.Popen(
             command, cwd=ROOT, env={**self.settings_environ, **more}, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
@@ -102,16 +120,31 @@ class Region:
         return self
 
     def wait_ready(self, within_s: float = 60.0) -> None:
+        """Returns when the supervisor has said that everything is there."""
+
         def ready() -> bool:
             assert self.process is None or self.process.poll() is None, f"`helan up` ended:\n{self.output()[-3000:]}"
-            # the doors open once everything is there; the supervisor says so on its last line
-            return "READY" in self.output().upper() and httpx.get(f"{self.base}/health", timeout=5.0, trust_env=False).status_code < 500
+            return "Helan 就绪 ready" in self.output() and self.health_code() in (200, 503)
 
         until("helan up to be ready", ready, within_s, 0.2)
+
+    def health_code(self) -> int:
+        return httpx.get(f"{self.base}/health", timeout=10.0, trust_env=False).status_code
+
+    def wait_healthy(self, within_s: float = 60.0) -> None:
+        until("/health to be ok", lambda: self.health_code() == 200, within_s, 0.2)
 
     def output(self) -> str:
         path = self.folder / "up.log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def kill_supervisor(self) -> None:
+        """A power cut for the supervisor alone; what it started ends by itself, its database lives on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10.0)
+        self.process = None
+        (self.folder / "up.log").unlink(missing_ok=True)
 
     def stop(self, number: signal.Signals = signal.SIGINT, within_s: float = 40.0) -> None:
         if self.process is None:
@@ -128,6 +161,17 @@ class Region:
 
     def kill(self, process: str) -> None:
         os.kill(self.pid_of(process), signal.SIGKILL)
+
+    def arm(self, point: str) -> Path:
+        """The next process that comes to this point dies there; the file given goes at that moment."""
+        marker = self.folder / "faults" / point
+        marker.touch()
+        return marker
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the database holds, seen by its administrator: for counting what must be there once."""
+        with driver.connect(databases.admin_dsn(self.settings), autocommit=True) as connection:
+            return connection.execute(sql.encode(), values).fetchall()
 
     def logs(self, process: str) -> str:
         path = self.data / "log" / f"{process}.log"

@@ -1,0 +1,5 @@
+"""``make journey``."""
+
+from tests.journeys.the_path import main
+
+main()
