@@ -143,6 +143,23 @@ def person_name(text: str) -> Json:
     return {name: group.rstrip("^ ") for name, group in zip(_GROUPS_OF_NAME, text.split("="), strict=False) if group.strip("^ ")}
 
 
+def identity_json(row: Mapping[str, Any]) -> Json:
+    """A patient's row as the elements that name him: shown instead of what the device wrote, once put right."""
+    birth = row["birth_date"]
+    name = person_name(row["person_name"]) if "=" in row["person_name"] else _plain_name(row["person_name"] or row["name"])
+    return {
+        "00100010": {"vr": "PN", "Value": [name]} if name else {"vr": "PN"},
+        "00100020": {"vr": "LO", "Value": [row["local_id"]]} if row["local_id"] else {"vr": "LO"},
+        "00100030": {"vr": "DA", "Value": [birth.strftime("%Y%m%d")]} if birth else {"vr": "DA"},
+        "00100040": {"vr": "CS", "Value": [row["sex"]]} if row["sex"] else {"vr": "CS"},
+    }
+
+
+def _plain_name(text: str) -> Json:
+    # A name typed by a person has no groups: viewers show the alphabetic one, whatever its script.
+    return {"Alphabetic": text} if text else {}
+
+
 def _number(text: str, *, whole: bool) -> Any:
     # What is not a number stays as the text that it is: JSON readers take both (PS3.18 F.2.3.1).
     if not text:

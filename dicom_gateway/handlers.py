@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from io import BytesIO
 
+from pydicom.dataset import Dataset
+
 from center import observe
 from center.codes import Origin, Visibility
-from center.database import Database
+from center.database import Database, Row
 from center.errors import NotFound
 from center.identity import SYSTEM, CaseId, ClinicId, system_for
 from center.jobs import Job, Later
-from center.ports import Clock, ObjectStore, Provenance, Reads, Reports, StoredRead
-from dicom_gateway import results
+from center.ports import Clock, ObjectStore, Provenance, Reads, Reports, SealedReport, StoredRead
 from dicom_gateway.completion import (
     CAP_S,
     DEAD_AFTER_S,
@@ -25,8 +26,9 @@ from dicom_gateway.completion import (
     quiet_s,
 )
 from dicom_gateway.contents import Contents
-from dicom_gateway.dicom_json import unpack
+from dicom_gateway.dicom_json import Json, identity_json, unpack
 from dicom_gateway.ingest import Door, complete
+from dicom_gateway.result_uids import read_uids, report_uids
 from dicom_gateway.spool import Spool
 from dicom_gateway.store import QUERIES
 
@@ -119,36 +121,44 @@ class Filer:
         assert self._reads is not None
         wanted = (job.payload["model"], job.payload["version"], job.payload["input_digest"])
         study_uid = str(job.payload["study_uid"])
-        for stored in self._reads.of(job.clinic_id, study_uid):
-            if (stored.read.model, stored.read.version, stored.read.input_digest) == wanted:
-                self._file(job.clinic_id, results.uid_of_read(stored), Visibility.READERS, lambda s=stored: self._sr(s))
+        for kept in self._reads.of(job.clinic_id, study_uid):
+            if (kept.read.model, kept.read.version, kept.read.input_digest) == wanted:
+                uid = read_uids(job.clinic_id, study_uid, kept.read).instance
+                self._file(job.clinic_id, uid, Visibility.READERS, lambda k=kept: self._report_of(k))
                 return
         raise NotFound("没有找到该初读。", "There is no such preliminary read.", {"study": study_uid})
 
-    def _sr(self, stored: StoredRead) -> bytes:
-        return results.structured_report(stored, self._evidence(stored.clinic_id, stored.study_uid, stored.sop_instance_uids))
+    def _report_of(self, kept: StoredRead) -> bytes:
+        from dicom_gateway import results  # 2 s with its libraries: loaded when the first result is filed
+
+        evidence, zone = self._evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
+        return results.read_as_sr(kept, evidence, zone)
 
     def file_report(self, job: Job) -> None:
         """On ReportSealed: the sealed file as Encapsulated PDF, visible to its clinic at once."""
         assert self._reports is not None
         report = self._reports.sealed(job.clinic_id, CaseId(job.payload["case_id"]), int(job.payload["version"]))
-        uid = results.uid_of_report(report.case_id, report.version)
-        evidence = lambda: self._evidence(job.clinic_id, report.study_uid, report.seen_sop_uids)  # noqa: E731
-        self._file(
-            job.clinic_id, uid, Visibility.CLINIC, lambda: results.encapsulated_pdf(report, evidence())
-        )  # fmt: skip
+        uid = report_uids(job.clinic_id, report.study_uid, report.case_id, report.version).instance
+        self._file(job.clinic_id, uid, Visibility.CLINIC, lambda: self._pdf_of(report))
+
+    def _pdf_of(self, report: SealedReport) -> bytes:
+        from dicom_gateway import results
+
+        evidence, zone = self._evidence(report.clinic_id, report.study_uid, report.seen_sop_uids)
+        return results.report_as_pdf(report, evidence[0], zone, evidence)
 
     def hide_report(self, job: Job) -> None:
-        """On ReportWithdrawn: gone for the clinic, kept for readers and the audit."""
-        uid = results.uid_of_report(CaseId(job.payload["case_id"]), int(job.payload["version"]))
+        """On ReportWithdrawn: gone for the clinic, kept for readers and the audit.  Raises NotFound until it is filed."""
+        case_id, version, study_uid = str(job.payload["case_id"]), int(job.payload["version"]), str(job.payload["study_uid"])
+        uid = report_uids(job.clinic_id, study_uid, case_id, version).instance
         with self._database.transaction(system_for(job.clinic_id)) as work:
-            found = work.run(
-                QUERIES["show_to"], clinic=job.clinic_id, sop=uid, visibility=str(Visibility.READERS)
-            )
+            found = work.run(QUERIES["show_to"], clinic=job.clinic_id, sop=uid, visibility=str(Visibility.READERS))
             if found:
                 work.audit("report:hide", f"instance:{uid}", clinic_id=job.clinic_id)
+                return
+        raise NotFound("报告尚未归档，稍后再隐藏。", "The report is not filed yet; it will be hidden later.")
 
-    def _file(self, clinic_id: ClinicId, uid: str, visibility: Visibility, make: results.Make) -> None:
+    def _file(self, clinic_id: ClinicId, uid: str, visibility: Visibility, make: Callable[[], bytes]) -> None:
         with self._database.transaction(system_for(clinic_id)) as work:
             if work.one(QUERIES["held_instance"], clinic=clinic_id, sop=uid):
                 return  # made before; made again it would be the same object
@@ -156,16 +166,25 @@ class Filer:
             BytesIO(make()), Provenance(clinic_id, "result", SYSTEM, origin=Origin.RESULT, visibility=visibility)
         )
 
-    def _evidence(self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]) -> results.Evidence:
-        """What a result is about: patient and study as the center knows them, and the instances it was made from."""
+    def _evidence(self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]) -> tuple[list[Dataset], str]:
+        """Headers of the instances that a result is about, with the patient as the center knows him; the clinic's zone."""
         with self._database.transaction(system_for(clinic_id)) as work:
             rows = work.all(
                 QUERIES["shelf"], clinic=clinic_id, study=study_uid, series=None, sop=None, with_metadata=True,
-                visibilities=[str(Visibility.CLINIC)], limit=5000,
+                visibilities=[str(v) for v in Visibility], limit=5000,
             )  # fmt: skip
             identity = work.one(QUERIES["corrected_identity"], clinic=clinic_id, study=study_uid)
+            zone = work.one("select zone from center.clinic where clinic_id = %(c)s", c=clinic_id)
         received = [r for r in rows if r["origin"] != str(Origin.RESULT)]
         named = [r for r in received if r["sop_uid"] in set(sop_uids)] or received
-        if not named or identity is None:
+        if not named or identity is None or zone is None:
             raise NotFound("没有找到该检查。", "There is no such study.", {"study": study_uid})
-        return results.Evidence.of([unpack(bytes(r["metadata"])) for r in named[:200]], identity)
+        return [_header(unpack(bytes(r["metadata"])), identity) for r in named[:200]], zone["zone"]
+
+
+def _header(metadata: Json, identity: Row) -> Dataset:
+    """Kept metadata as a data set, without what lies elsewhere; a patient put right is the one that is named."""
+    if identity["corrections"]:
+        metadata = metadata | identity_json(identity)
+    plain = {k: v for k, v in metadata.items() if "BulkDataURI" not in v and "InlineBinary" not in v and v["vr"] != "SQ"}
+    return Dataset.from_json(plain)

@@ -91,6 +91,10 @@ returning sha256;
 -- quarantine_open: what waits for a decision, latest first (quarantine_open)
 select * from gateway.quarantine where clinic_id = %(clinic)s and decided_at is null order by received_at desc limit %(limit)s;
 
+-- quarantine_everywhere: what waits for a decision at the clinics of this transaction, latest first (row security narrows it)
+select clinic_id, sop_uid, sha256, study_uid, reason, difference, door, peer, received_at from gateway.quarantine
+where decided_at is null order by received_at desc limit %(limit)s;
+
 -- batch: what completion decides from
 select s.state, s.generation, s.pending, s.batch_first_at, s.last_arrival_at, s.last_association,
   (select array_agg(distinct e.modality) from gateway.series e where e.clinic_id = s.clinic_id and e.study_uid = s.study_uid

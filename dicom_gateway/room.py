@@ -22,9 +22,9 @@ from dicom_gateway.handlers import Completer, Filer, Mover
 from dicom_gateway.index import Index
 from dicom_gateway.ingest import Door, move_handler
 from dicom_gateway.pixels import film_input
-from dicom_gateway.results import uid_of_report
+from dicom_gateway.result_uids import report_uids
 from dicom_gateway.sending import Deliveries
-from dicom_gateway.spool import Spool
+from dicom_gateway.spool import FreeSpace, Spool, disk_space
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -36,9 +36,7 @@ __all__ = ["Gateway", "film_input", "report_sop_uid", "scan"]
 
 def report_sop_uid(clinic_id: str, study_uid: str, case_id: str, version: int) -> str:
     """SOP instance UID of the Encapsulated PDF that is filed for a report version."""
-    from center.identity import CaseId
-
-    return uid_of_report(CaseId(case_id), version)
+    return report_uids(clinic_id, study_uid, case_id, version).instance
 
 
 @dataclass(slots=True)
@@ -65,10 +63,10 @@ class Gateway:
     @classmethod
     def open(
         cls, database: Database, store: ObjectStore, spool_dir: Path, clock: Clock, identifiers: Identifiers,
-        reads: Reads, *, reserve_bytes: int | None, quiet_s: float | None, ae_title: str,
+        reads: Reads, *, reserve_bytes: int | None, quiet_s: float | None, ae_title: str, space: FreeSpace = disk_space,
     ) -> Gateway:  # fmt: skip
         """quiet_s: one quiet time for every modality, for trials; None: by modality."""
-        spool = Spool(spool_dir, reserve_bytes=reserve_bytes)
+        spool = Spool(spool_dir, reserve_bytes=reserve_bytes, space=space)
         contents = Contents(database, store, spool)
         quiet = QUIET_S if quiet_s is None else dict.fromkeys(QUIET_S, quiet_s)
         otherwise_s = OTHERWISE_S if quiet_s is None else quiet_s

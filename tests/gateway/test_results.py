@@ -15,6 +15,7 @@ from center.identity import CaseId, ClinicId
 from center.ports import SealedReport, StoredRead
 from center.reads import Code, Decision, Finding, Measurement, Outcome, PreliminaryRead, Reason
 from dicom_gateway import results
+from dicom_gateway.result_uids import read_uids, report_uids
 
 AT = datetime(2026, 11, 22, 2, 0, 5, tzinfo=UTC)
 FINDING = Finding(
@@ -81,7 +82,7 @@ def test_a_report_is_a_conformant_encapsulated_pdf_with_its_bytes(tmp_path: Path
     assert dciodvfy(content, tmp_path) == []
     held = pydicom.dcmread(io.BytesIO(content))
     assert held.EncapsulatedDocument[: held.EncapsulatedDocumentLength] == b"%PDF-1.7 sealed"
-    assert held.StudyInstanceUID == "1.2.3" and held.SOPInstanceUID == results.report_uids("shigou", "1.2.3", "c1", 1).instance
+    assert held.StudyInstanceUID == "1.2.3" and held.SOPInstanceUID == report_uids("shigou", "1.2.3", "c1", 1).instance
 
 
 def test_made_again_they_are_the_same_bytes() -> None:
@@ -90,8 +91,8 @@ def test_made_again_they_are_the_same_bytes() -> None:
 
 
 def test_another_input_or_version_is_another_object() -> None:
-    uids = {results.read_uids("a", "1.2", r).instance for r in (READ, ABSTAINED, ECG)}
-    uids |= {results.read_uids("b", "1.2", READ).instance, results.report_uids("a", "1.2", "c", 2).instance}
+    uids = {read_uids("a", "1.2", r).instance for r in (READ, ABSTAINED, ECG)}
+    uids |= {read_uids("b", "1.2", READ).instance, report_uids("a", "1.2", "c", 2).instance}
     assert len(uids) == 5
 
 
