@@ -18,10 +18,7 @@ from center.migrations import migrate, passwords
 from center.objects.directory import DirectoryStore
 from center.postgres import EmbeddedPostgres
 from tests.outside import NOT_RUN
-from tests.region import Region, region
-
-#: Minutes after which the ladder of a critical finding takes its steps, for trials: 0, 2, 4, 8 and 60 s.
-LADDER_MINUTES = "0,0.034,0.067,0.134,1"
+from tests.region import LADDER_MINUTES, Region, region
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ from portal import databases
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
+#: Minutes after which the ladder of a critical finding takes its steps, for trials: 0, 2, 4, 8 and 60 s.
+LADDER_MINUTES = "0,0.034,0.067,0.134,1"
 
 
 def free_port() -> int:

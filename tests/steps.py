@@ -6,10 +6,12 @@ import subprocess
 import uuid
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydicom import dcmread
 
 from portal.demo_ecgs import make_ecg, write_wfdb
 from portal.demo_films import Sign
@@ -179,3 +181,47 @@ def read_back(who: Person, alert_id: str, words: str, action: str) -> httpx.Resp
     """What was understood of a critical finding, and what is done about it."""
     form = {"read_back": words, "receiver": "", "action": action}
     return who.post(f"/api/alerts/{alert_id}/acknowledge", json=form)
+
+
+# ---------------------------------------------------------------- bytes
+def study_uid(file: Path) -> str:
+    return str(dcmread(file, stop_before_pixels=True).StudyInstanceUID)
+
+
+def data_set(raw: bytes) -> bytes:
+    """What follows group 0002: the part that a C-STORE carries (PS3.7 9.3.1)."""
+    return raw[144 + int.from_bytes(raw[140:144], "little") :]
+
+
+def same_bytes(region: Region, study: str, raw: bytes) -> None:
+    """The center gives back what it acknowledged, byte for byte, by DICOMweb."""
+    with bearer(region, "haixiaoyan") as program:
+        listed = program.get(f"/dicom-web/studies/{study}/instances")
+        assert listed.status_code == 200, listed.text[:300]
+        sent_sop = str(dcmread(BytesIO(raw), stop_before_pixels=True).SOPInstanceUID)
+        found = next(i for i in listed.json() if i["00080018"]["Value"][0] == sent_sop)
+        series = found["0020000E"]["Value"][0]
+        path = f"/dicom-web/studies/{study}/series/{series}/instances/{sent_sop}"
+        got = program.get(path, headers={"Accept": "application/dicom; transfer-syntax=*"})
+        assert got.status_code == 200, got.text[:300]
+        assert data_set(got.content) == data_set(raw)
+
+
+_TOKENS: dict[tuple[Path, str], str] = {}
+
+
+def bearer(region: Region, login: str) -> httpx.Client:
+    """A program that acts as this person."""
+    key = (region.data, login)
+    if key not in _TOKENS:
+        _TOKENS[key] = region.helan("token", "create", "--person", login).stdout.strip().splitlines()[-1]
+    headers = {"Authorization": f"Bearer {_TOKENS[key]}", "Accept": "application/json"}
+    return httpx.Client(base_url=region.base, headers=headers, timeout=60.0, trust_env=False)
+
+
+def lives(pid: int) -> bool:
+    """It is there, and not only as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -28,6 +28,7 @@ class DirectoryStore:
         target = self._path(sha256)
         if target.exists():
             return
+        self._check_here()
         try:
             self._make(target.parent)
             part = self._folder / f".part-{secrets.token_hex(8)}"
@@ -45,8 +46,7 @@ class DirectoryStore:
         try:
             file = path.open("rb")
         except FileNotFoundError:
-            if not self._folder.is_dir():
-                raise _away(FileNotFoundError()) from None
+            self._check_here()
             raise NotFound("对象不在存储中。", "The object is not in the store.", {"sha256": sha256}) from None
         except OSError as error:
             raise _away(error) from error
@@ -56,6 +56,7 @@ class DirectoryStore:
         try:
             return ObjectInfo(sha256, self._path(sha256).stat().st_size)
         except FileNotFoundError:
+            self._check_here()
             return None
         except OSError as error:
             raise _away(error) from error
@@ -70,6 +71,11 @@ class DirectoryStore:
         for path in sorted(self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")):
             if _NAME.fullmatch(path.name):
                 yield path.name
+
+    def _check_here(self) -> None:
+        """Raises Unavailable where the folder is gone: a disk that is not mounted must not be written beside."""
+        if not self._folder.is_dir():
+            raise _away(FileNotFoundError())
 
     def _path(self, sha256: str) -> Path:
         if not _NAME.fullmatch(sha256):

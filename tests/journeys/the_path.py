@@ -21,8 +21,7 @@ from pypdf import PdfReader
 
 from portal.demo_studies import MadePerson
 from tests import steps
-from tests.conftest import LADDER_MINUTES
-from tests.region import Region, region, until
+from tests.region import LADDER_MINUTES, Region, region, until
 from tests.steps import Archive
 
 ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
