@@ -194,6 +194,17 @@ class Region:
         password = next(x["password"] for x in kept if x["login"] == login)
         return Person(self.base, login, password)
 
+    def person_when_back(self, login: str, within_s: float = 60.0) -> Person:
+        """The same after a fault, as soon as anybody can sign in."""
+
+        def enter() -> Person | None:
+            try:
+                return self.person(login)
+            except AssertionError:
+                return None
+
+        return until(f"{login} to sign in again", enter, within_s, 0.3)
+
     def password(self, login: str) -> str:
         kept = json.loads((self.data / "secrets" / "demo-logins.json").read_text())
         return str(next(x["password"] for x in kept if x["login"] == login))
