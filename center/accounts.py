@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import argon2
 import pyotp
+from pyotp.totp import TOTP
 
 from center.codes import Role, Service
 from center.database import Database, Row, Work
@@ -334,7 +336,7 @@ def _known_clinic(work: Work, clinic_id: str) -> None:
 def _second_factor(person: Row, code: str, now: datetime) -> bool:
     if not person["totp"]:
         return True
-    return pyotp.TOTP(person["totp"]).verify(code.strip(), for_time=now, valid_window=1)
+    return TOTP(person["totp"]).verify(code.strip(), for_time=now, valid_window=1)
 
 
 def _strong(password: str) -> None:
@@ -364,7 +366,7 @@ def _stranger() -> Failure:
 
 
 def _locked(until: datetime, now: datetime) -> OverLimit:
-    minutes = max(1, int((until - now).total_seconds() // 60) + 1)
+    minutes = max(1, math.ceil((until - now).total_seconds() / 60))
     return OverLimit(
         f"账号锁定 {minutes} 分钟。请联系管理员。", f"Locked for {minutes} min. Contact the administrator.", {"minutes": minutes}
     )

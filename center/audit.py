@@ -69,6 +69,7 @@ class AuditSealer:
 
     def seal(self) -> int:
         """Chains what is not chained yet; how many rows. A head goes to the store when there were any."""
+        signature = ""
         with self._database.transaction(SYSTEM) as work:
             if not _only_one(work):
                 return 0

@@ -150,14 +150,18 @@ _AUDIT = """insert into center.audit (person_id, login, clinic_id, act, thing, r
 values (%(person)s, %(login)s, %(clinic)s, %(act)s, %(thing)s, %(reason)s, %(detail)s)"""
 
 
+#: The library's own check is typed for plain rows only.
+_CHECK: Any = ConnectionPool.check_connection
+
+
 class Database:
     """A pool of connections as one role that owns nothing and bypasses nothing."""
 
     def __init__(self, dsn: str, subscriptions: Subscriptions, *, size: int = 8, wait_s: float = 5.0) -> None:
         self._dsn = dsn
         self._subscriptions = subscriptions
-        self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
-            dsn, min_size=1, max_size=size, timeout=wait_s, open=False, check=ConnectionPool.check_connection,
+        self._pool = ConnectionPool[psycopg.Connection[Row]](
+            dsn, min_size=1, max_size=size, timeout=wait_s, open=False, check=_CHECK,
             kwargs={"row_factory": dict_row, "options": "-c statement_timeout=30s -c lock_timeout=10s"},
             reconnect_timeout=0, num_workers=1,
         )  # fmt: skip

@@ -19,6 +19,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from center import observe
 from center import postgres_driver as driver
@@ -133,9 +134,10 @@ class EmbeddedPostgres:
         self._own(passing)
         try:
             done = subprocess.run(
-                [str(self._tool("initdb")), "-D", str(target), "-U", "postgres", "--encoding=UTF8", "--locale=C.UTF-8",
-                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums", "--auth-local=scram-sha-256",
-                 "--auth-host=scram-sha-256", f"--pwfile={passing}"],
+                [str(self._tool("initdb")), "-D", str(target), "-U", "postgres", "--encoding=UTF8",
+                 "--locale=C.UTF-8",
+                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums",
+                 "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", f"--pwfile={passing}"],
                 capture_output=True, cwd="/", env=_environment(), **self._as_account(),
             )  # fmt: skip
         finally:
@@ -163,14 +165,16 @@ class EmbeddedPostgres:
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         with (self._data / "postgres.log").open("wb") as out:
-            return subprocess.Popen(
-                [str(self._tool("postgres")), "-D", str(self._home / "data"), "-k", str(self._home / "run"), "-p", str(port),
+            started: subprocess.Popen[Any] = subprocess.Popen(
+                [str(self._tool("postgres")), "-D", str(self._home / "data"), "-k", str(self._home / "run"),
+                 "-p", str(port),
                  "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=120", "-c", "shared_buffers=128MB",
                  "-c", "log_min_messages=warning", "-c", "log_statement=none", "-c", "log_min_error_statement=panic",
                  "-c", "log_error_verbosity=terse", "-c", "timezone=UTC"],
                 stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd="/", env=_environment(),
                 start_new_session=True, **self._as_account(),
             )  # fmt: skip
+        return started
 
     def _wait_ready(self, port: int) -> bool:
         end = time.monotonic() + _READY_S
@@ -178,7 +182,8 @@ class EmbeddedPostgres:
             if self._process is None or self._process.poll() is not None:
                 return False
             asked = subprocess.run(
-                [str(self._tool("pg_isready")), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-d", "postgres", "-q"],
+                [str(self._tool("pg_isready")), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres",
+                 "-d", "postgres", "-q"],
                 env=_environment(),
             )  # fmt: skip
             if asked.returncode == 0:
@@ -186,7 +191,7 @@ class EmbeddedPostgres:
             time.sleep(0.03)
         return False
 
-    def _as_account(self) -> dict[str, object]:
+    def _as_account(self) -> dict[str, Any]:  # keyword arguments of Popen, passed on
         if self._account.uid is None:
             return {}
         return {"user": self._account.uid, "group": self._account.gid, "extra_groups": []}

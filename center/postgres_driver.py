@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import conninfo
 from psycopg import sql as _sql
 
 Connection = psycopg.Connection[Any]
@@ -29,12 +30,12 @@ def literal(word: str) -> _sql.Composable:
 
 def dsn_for(base: str, **changes: str | int) -> str:
     """The same server and database with other words in the DSN."""
-    return psycopg.conninfo.make_conninfo(base, **changes)
+    return conninfo.make_conninfo(base, **changes)
 
 
 def environment(dsn: str) -> dict[str, str]:
     """The DSN as the variables that PostgreSQL's own programs read: no password on a command line."""
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
              "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}  # fmt: skip
-    words = psycopg.conninfo.conninfo_to_dict(dsn)
+    words = conninfo.conninfo_to_dict(dsn)
     return {names[key]: str(value) for key, value in words.items() if key in names and value is not None}

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from center.codes import Role, Service
 from center.files import write_private
-from center.identity import Actor, ClinicId, Membership
+from center.identity import Actor, CaseId, ClinicId, Membership
 from center.jobs import Runner
 from center.ports import Provenance, Quarantined
 from portal.demo_ecgs import make_ecg, write_wfdb
@@ -174,7 +174,7 @@ class Demo:
         work.save_draft(reader, case_id, lease.token, DraftContent(findings="右上肺野可见斑片状密度增高影，边缘模糊。"), 0)
 
     # ------------------------------------------------------------ what they are made of
-    def _sign(self, login: str, person: MadePerson, content: DraftContent) -> tuple[str, int]:
+    def _sign(self, login: str, person: MadePerson, content: DraftContent) -> tuple[CaseId, int]:
         reader, work = self._actor(login), self._parts.worklist
         case_id = self._case_of(reader, person)
         lease = work.take(reader, case_id, "")
@@ -187,7 +187,7 @@ class Demo:
         signed = work.sign(reader, case_id, lease.token, preview.sha256, self._passwords[login])
         return case_id, signed.version
 
-    def _case_of(self, reader: Actor, person: MadePerson) -> str:
+    def _case_of(self, reader: Actor, person: MadePerson) -> CaseId:
         rows = self._parts.worklist.list_cases(reader).rows
         return next(row.case_id for row in rows if row.patient_local_id == person.local_id)
 
