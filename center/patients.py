@@ -39,7 +39,7 @@ def shown_name(person_name: str) -> str:
 
     ``Zhang^San=张^三`` -> 张三;  ``Omura^Jun`` -> Omura Jun  (PS3.5 6.2.1).
     """
-    groups = (person_name.split("=") + ["", ""])[:3]
+    groups = [*person_name.split("="), "", ""][:3]
     ideographic, alphabetic = groups[1].strip("^ "), groups[0].strip("^ ")
     chosen = ideographic or alphabetic
     parts = [p.strip() for p in chosen.split("^") if p.strip()]
