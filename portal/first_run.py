@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from center.codes import Role
 from center.errors import WrongState
+from center.files import write_private_once
 from center.jobs import Runner
 from center.settings import Settings
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FIRST_CLINIC = "first"
 ADMIN = "admin"
+_FIRST_PASSWORD = "first-admin.password"
 
 
 class DemoFirst:
@@ -36,9 +38,6 @@ class DemoFirst:
 class EmptyFirst:
     """One administrator and one first clinic that takes C-STORE from this machine; nothing where people are known."""
 
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
     def before(self, settings: Settings, say: Say) -> None:
         from portal import wiring
 
@@ -47,25 +46,35 @@ class EmptyFirst:
         try:
             if not parts.accounts.people(limit=1):
                 say("建立管理员和第一家机构", "making an administrator and a first clinic")
-                self._lines = begin_empty(parts)
+                begin_empty(parts)
         finally:
             parts.database.close()
 
     def after(self, settings: Settings, say: Say) -> Sequence[str]:
-        return self._lines
+        """The password lies in a file until it was shown: a first start that failed shows it the next time."""
+        path = settings.secrets_dir / _FIRST_PASSWORD
+        if not path.exists():
+            return ()
+        password = path.read_text()
+        path.unlink()
+        return begun_lines(settings, password)
 
 
-def begin_empty(parts: Parts) -> list[str]:
-    """The lines that tell the administrator's password, which is shown this once, and how to send a first study."""
-    settings = parts.settings
+def begin_empty(parts: Parts) -> None:
+    """The first clinic, its sender on this machine, and the administrator, whose being there ends the beginning."""
     if FIRST_CLINIC not in {row["clinic_id"] for row in parts.accounts.clinics()}:
         parts.accounts.add_clinic(FIRST_CLINIC, "第一家机构", name_en="First clinic")
     for network in ("127.0.0.1", "::1"):
         parts.gateway.add_peer("*", FIRST_CLINIC, network)
-    password = secrets.token_urlsafe(12)  # last: with an administrator there, this does not run again
+    path = parts.settings.secrets_dir / _FIRST_PASSWORD
+    write_private_once(path, secrets.token_urlsafe(12))
     parts.accounts.add_person(
-        ADMIN, "系统管理员", password, [(FIRST_CLINIC, Role.ADMINISTRATOR)], name_en="Administrator"
+        ADMIN, "系统管理员", path.read_text(), [(FIRST_CLINIC, Role.ADMINISTRATOR)], name_en="Administrator"
     )
+
+
+def begun_lines(settings: Settings, password: str) -> list[str]:
+    """What a new administrator reads, once."""
     return [
         "",
         f"管理员 administrator   {ADMIN}   密码 password {password}   （只显示这一次 | shown this once）",

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from center import observe
-from center.errors import Failure, Unavailable
+from center.errors import Failure, Unavailable, WrongState
+from center.postgres import die_with_parent
 from center.settings import Settings
+from portal.first_run import refuse_demo_outside
 
 if TYPE_CHECKING:  # wiring brings every room with it: each process imports it only once it runs
     from portal.wiring import Parts
@@ -42,7 +44,10 @@ def beat_path(data: Path, process: str) -> Path:
 def run(process: str, settings: Settings) -> int:
     """Serves until told to stop; the exit status.  Raises Failure when it can't begin."""
     observe.start_logging(process)
+    if _supervisor() is not None:
+        die_with_parent()
     _refuse_orphaned()
+    refuse_demo_outside(settings, demo=False)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -51,7 +56,7 @@ def run(process: str, settings: Settings) -> int:
     from portal import wiring
 
     parts = wiring.open_parts(settings, process)
-    parts.database.refuse_if_powerful()
+    _refuse_powerful(parts)
     _correct_clock(parts)
     threads = [
         threading.Thread(target=_keep_clock, args=(parts, stop), name="clock", daemon=True),
@@ -69,6 +74,17 @@ def run(process: str, settings: Settings) -> int:
         parts.database.close()
         log.info("process.stopped", process=process)
     return 0
+
+
+def _refuse_powerful(parts: Parts) -> None:
+    """Raises WrongState where row security would not bind this process."""
+    try:
+        parts.database.refuse_if_powerful()
+    except RuntimeError as error:
+        raise WrongState(
+            "数据库账号权限过大，行级权限对它无效，拒绝运行。请检查 HELAN_DATABASE_WEB 和 HELAN_DATABASE_SERVICE。",
+            f"Not running: {error}. Check HELAN_DATABASE_WEB and HELAN_DATABASE_SERVICE.",
+        ) from None
 
 
 def serve_web(parts: Parts, stop: threading.Event) -> None:
@@ -139,7 +155,7 @@ def _supervisor() -> int | None:
 
 
 def _refuse_orphaned() -> None:
-    """Between the fork and the parent-death signal the supervisor can die: then nobody would end this process."""
+    """Before it asked for the parent-death signal the supervisor can die: then nobody would end this process."""
     supervisor = _supervisor()
     if supervisor is not None and os.getppid() != supervisor:
         raise Failure("主进程已经结束。", "The supervisor is gone.")

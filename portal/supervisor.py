@@ -84,6 +84,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._signals = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self._server_start: asyncio.Future[str] | None = None
 
     async def run(self) -> int:
         """Until a signal; the exit status.  Raises Failure when it can't start."""
@@ -138,7 +139,7 @@ class Supervisor:
                 "建立数据库" if fresh else "启动数据库", "making the database" if fresh else "starting the database"
             )
             try:
-                await asyncio.to_thread(self._server.start)
+                await self._starting_server(self._server)
             except (RuntimeError, OSError) as error:
                 raise Unavailable(f"数据库没有启动：{error}", f"The database did not start: {error}") from error
             if known is not None:
@@ -150,6 +151,11 @@ class Supervisor:
             ran = await asyncio.to_thread(migrate, databases.admin_dsn(settings), settings.secrets_dir)
             if ran:
                 self._say(f"数据库结构更新 {len(ran)} 步", f"{len(ran)} migrations")
+
+    async def _starting_server(self, server: EmbeddedPostgres) -> None:
+        """In a thread that a stop waits for: else it would start the database behind the stop's back."""
+        self._server_start = asyncio.ensure_future(asyncio.to_thread(server.start))
+        await asyncio.shield(self._server_start)
 
     async def _wait_for_earlier(self) -> None:
         """The processes of a supervisor that was killed end by themselves; their ports are free only then."""
@@ -245,7 +251,7 @@ class Supervisor:
                 continue
             self._say("数据库意外结束，正在重启", "the database ended by itself; starting it again")
             try:
-                await asyncio.to_thread(server.start)
+                await self._starting_server(server)
             except (RuntimeError, OSError) as error:
                 self._say(f"数据库没有启动：{error}", f"the database did not start: {error}")
                 await self._pause(WAITS_S[-1])
@@ -273,6 +279,8 @@ class Supervisor:
         for task in (*watchers, *self._tasks):
             task.cancel()
         if self._server is not None:
+            if self._server_start is not None:
+                await asyncio.wait({self._server_start})
             await asyncio.to_thread(self._server.stop)
         self._say("已停止", "stopped")
 
