@@ -23,7 +23,7 @@ MARKS: dict[str, tuple[str, str]] = {
     "identity_unconfirmed": ("hold", "orange"),
     "escalated": ("warn", "orange"),
     "reopened": ("hist", "blue"),
-    "request_missing": ("missing", "grey"),
+    "request_missing": ("info", "grey"),
 }
 FLAGS = (*MARKS, "machine_critical")
 _UNANSWERED = frozenset({AlertState.RAISED, AlertState.NOTIFIED})

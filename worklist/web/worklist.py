@@ -47,9 +47,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
         detail = worklist.case(actor, CaseId(case_id))
         found = worklist.next_case(actor)
         following = found.case_id if found else ""
-        return web.page(
-            request, "worklist/list_preview.html", preview=held_view(detail, actor), following=following
-        )
+        return web.page(request, "worklist/list_preview.html", preview=held_view(detail, actor), following=following)
 
     @routes.post("/worklist/next", include_in_schema=False)
     @routes.post("/api/cases/next", tags=["worklist"])
@@ -70,9 +68,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
         flag, q."""
         permit(actor, Act.WORKLIST_VIEW)
         narrowed = list_view.filter_from(request.query_params)
-        return json_answer(
-            worklist.list_cases(actor, narrowed, limit=min(max(limit, 1), 200), offset=max(offset, 0))
-        )
+        return json_answer(worklist.list_cases(actor, narrowed, limit=min(max(limit, 1), 200), offset=max(offset, 0)))
 
     return routes
 
