@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from center.database import Database
+from center.database import Database, Row
 from center.identity import SYSTEM, ClinicId
 from center.jobs import Handler
 from center.ports import CaseAccess, Clock, Identifiers, ObjectStore, Reads, Reports
@@ -106,6 +106,11 @@ class Gateway:
         """``address``: a host or network that may send, with :PORT where it also takes reports.  Raises Invalid."""
         host, sends_to = _split(address)
         self.register.add(SYSTEM, aet, ClinicId(clinic_id), cidr=host, address=sends_to)
+
+    def kept_aside(self, clinic_ids: Iterable[str], limit: int = 500) -> Sequence[Row]:
+        """For administration: instances that wait for a decision, latest first; the tags that differ, no values."""
+        with self.database.transaction(SYSTEM, (ClinicId(c) for c in clinic_ids)) as work:
+            return work.all(QUERIES["quarantine_everywhere"], limit=limit)
 
     def serve_dimse(self, host: str, port: int, stop: threading.Event) -> None:
         """Receives until told to stop."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, Response
@@ -14,36 +13,12 @@ from center.accounts import Accounts
 from center.codes import Role
 from center.errors import Failure, Stranger
 from center.ports import Clock
-from center.web import PageRequest, Web, failure_json
-from portal.frame.environment import pages_of
-from portal.frame.frame import Frame, NavItem
+from center.web import Web, failure_json
+from portal.pages import renderer
 from portal.signin.web import address
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse battery"
-#: Folders with pages and texts, by the name that templates use.
-PAGES = {
-    "administration": ROOT / "portal" / "administration" / "pages",
-    "audit": ROOT / "portal" / "audit" / "pages",
-    "worklist": ROOT / "worklist" / "pages",
-}
-
-
-def frame_of(page: PageRequest, clock: Clock, *, demo: bool = False, nav: tuple[NavItem, ...] = ()) -> Frame:
-    """The frame as wiring makes it, as far as a page needs it."""
-    actor = page.session.actor if page.session else None
-    return Frame(
-        lang="en" if page.lang == "en" else "zh",
-        now=clock.now(),
-        url=page.url,
-        csrf=page.session.csrf if page.session else "",
-        theme=page.theme or "light",
-        density=page.density or "roomy",
-        person=actor.name if actor else "",
-        roles=tuple(sorted({f"portal.role.{m.role}" for m in actor.memberships})) if actor else (),
-        nav=nav,
-        demo=demo,
-    )
 
 
 def house(
@@ -52,16 +27,10 @@ def house(
     routers: Callable[[Web], Iterable[APIRouter]],
     *,
     demo: bool = False,
-    nav: tuple[NavItem, ...] = (),
 ) -> FastAPI:
     """The application with these routers."""
-    pages = pages_of({name: folder for name, folder in PAGES.items() if folder.is_dir()})
-
-    def render(template: str, page: PageRequest, context: Mapping[str, Any]) -> str:
-        frame = frame_of(page, clock, demo=demo, nav=nav if page.session else ())
-        return pages.get_template(template).render(frame=frame, **context)
-
-    web = Web(accounts, render)
+    names = {c["clinic_id"]: str(c["name"]) for c in accounts.clinics()}
+    web = Web(accounts, renderer(clock, demo=demo, clinic_name=lambda clinic: names.get(clinic, "")))
     app = FastAPI()
     for router in routers(web):
         app.include_router(router)

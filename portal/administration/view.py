@@ -122,15 +122,15 @@ def agreements(rows: Sequence[Row], names: Mapping[str, Row], now: datetime) -> 
 
 def peers(rows: Sequence[Row], names: Mapping[str, Row]) -> Table:
     return table(
-        ("aet", "clinic", "from_network", "send_to", "may_send", "associations"),
+        ("aet", "clinic", "from_network", "send_to", "may_send", "last_seen"),
         (
             (
                 Cell(r["aet"], look="mono"),
                 _clinic(r["clinic_id"], names),
                 Cell(str(r["cidr"]), look="mono"),
                 Cell(r["address"], look="mono") if r["address"] else Cell(key="receives_only", look="mute"),
-                Cell(key="yes", tone="green", icon="ok") if r["may_send"] else Cell(key="no", tone="grey", icon="no"),
-                Cell(f"{r['open_now']} / {r['associations']}" if "open_now" in r else str(r["associations"])),
+                Cell(key="may", tone="green", icon="ok") if r["may_send"] else Cell(key="may_not", tone="grey", icon="no"),
+                Cell(at=r["seen_at"]) if r["seen_at"] else Cell(key="never", look="mute"),
             )
             for r in rows
         ),
@@ -198,14 +198,16 @@ def _measure(value: object, *, is_check: bool) -> Cell:
     if value is True or value == "ok":
         return Cell(key="well", tone="green", icon="ok")
     if value is False:
-        return Cell(key="not_well", tone="orange", icon="warn")
-    if is_check or value in ("degraded", "down"):
-        return Cell(str(value), key="not_well", tone="red" if value != "degraded" else "orange", icon="warn")
-    if value is None or value in ("", [], ()):
-        return Cell()
+        return Cell(key="nobody_called", tone="orange", icon="phone")
+    if value in ("degraded", "down"):
+        return Cell(key=str(value), tone="red" if value == "down" else "orange", icon="warn")
+    if is_check:
+        return Cell(str(value), key="not_well", tone="red", icon="warn")
+    if isinstance(value, float) and value.is_integer():
+        return Cell(str(int(value)))
     if isinstance(value, list | tuple):
         return Cell(" · ".join(str(v) for v in value))
-    return Cell(str(value))
+    return Cell("" if value is None else str(value))
 
 
 def _setting(value: str) -> Cell:

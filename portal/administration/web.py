@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -18,6 +18,9 @@ from center.ports import Clock
 from center.web import Web
 from portal.administration import view
 from portal.administration.view import AdministrationView, Section, Table
+
+if TYPE_CHECKING:
+    from portal.parts import Parts
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -39,8 +42,27 @@ class Books:
     health: Callable[[], Mapping[str, Any]]
 
 
-def router(web: Web, books: Books) -> APIRouter:
+def router(web: Web, parts: Parts) -> APIRouter:
     """``/administration`` and one page a section below it."""
+    return pages(web, books_of(parts))
+
+
+def books_of(parts: Parts) -> Books:
+    """Where the running center keeps what the pages show."""
+    return Books(
+        accounts=parts.accounts,
+        database=parts.database,
+        clock=parts.clock,
+        settings=parts.settings.shown(),
+        peers=lambda: parts.gateway.register.all(limit=view.LIMIT + 1),
+        quarantine=lambda clinics: parts.gateway.kept_aside(clinics, limit=view.LIMIT + 1),
+        models=parts.reads.models,
+        health=parts.health,
+    )
+
+
+def pages(web: Web, books: Books) -> APIRouter:
+    """The pages over these books."""
     routes = APIRouter(include_in_schema=False)
 
     def page(request: Request, actor: Actor, section: Section) -> Response:

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
+from center import audit
 from center.audit import AuditVerdict
 from center.database import Database
 from center.errors import OverLimit
@@ -20,6 +22,9 @@ from center.ports import Clock
 from center.web import Web
 from portal.audit import rows
 from portal.audit.rows import AuditFilter, AuditPage
+
+if TYPE_CHECKING:
+    from portal.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,14 @@ class Verifier:
             self._busy.release()
 
 
-def router(web: Web, database: Database, clock: Clock, verify: Callable[[], AuditVerdict]) -> APIRouter:
-    """``/audit`` and ``/audit/verify``; verify: as `helan audit verify` does it."""
+def router(web: Web, parts: Parts) -> APIRouter:
+    """``/audit`` and ``/audit/verify``."""
+    check = parts.authority.check_head
+    return pages(web, parts.database, parts.clock, lambda: audit.verify(parts.database, parts.store, check))
+
+
+def pages(web: Web, database: Database, clock: Clock, verify: Callable[[], AuditVerdict]) -> APIRouter:
+    """The pages; verify: as `helan audit verify` does it."""
     routes = APIRouter(include_in_schema=False)
     verifier = Verifier(verify, clock)
 

@@ -52,11 +52,20 @@ def _when(context: Context, value: datetime | date | None, form: str = "minute")
     return value.isoformat()
 
 
+def _from_iso(text: str) -> datetime | str:
+    """The aware instant that the text writes, else the text."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return read if read.tzinfo else text
+
+
 def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
     """The environment in which ``frame/layout.html`` and ``<room>/<page>.html`` are found.
 
     Pages get ``frame`` (a Frame) in their context; parts are imported ``with context``.
-    Globals: t(key, **values), raw_text(key), has_text(key). Filters: duration, when(form), iso, or_unknown.
+    Globals: t(key, **values), raw_text(key), has_text(key). Filters: duration, when(form), iso, from_iso, or_unknown.
     """
     loader = PrefixLoader({n: FileSystemLoader(p) for n, p in {**folders, "frame": FRAME_FOLDER}.items()})
     made = Environment(
@@ -78,7 +87,7 @@ def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
 
     # typed Any: jinja2 infers the type of these mappings from its own defaults
     shared: dict[str, Any] = {"t": t, "raw_text": raw_text, "has_text": texts.has}
-    filters: dict[str, Any] = {"duration": duration, "when": _when, "iso": _iso, "or_unknown": _or_unknown}
+    filters: dict[str, Any] = {"duration": duration, "when": _when, "iso": _iso, "from_iso": _from_iso, "or_unknown": _or_unknown}
     made.globals.update(shared)
     made.filters.update(filters)
     return made

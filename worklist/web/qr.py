@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -12,23 +10,25 @@ from center.clock import monotonic_s
 from center.errors import NotFound, OverLimit
 from center.web import Web
 from worklist.records import QrPage
+from worklist.room import Worklist
 
 #: Looks from one address: a desk that checks a pile of reports is served, a machine that tries tokens is not.
 _AT_ONCE, _PER_MINUTE = 60, 30.0
 
 
-def router(web: Web, look_up: Callable[[str], QrPage]) -> APIRouter:
-    """``/qr/{token}``; look_up: the worklist's ``qr_page``."""
+def router(web: Web, worklist: Worklist) -> APIRouter:
+    """``/qr/{token}`` and ``/q/{token}``."""
     routes = APIRouter(include_in_schema=False)
     looks = Allowance(_AT_ONCE, _PER_MINUTE, monotonic_s)
 
+    @routes.get("/q/{token}")  # what the printed code says: short, so that its squares stay large
     @routes.get("/qr/{token}")
     def state(request: Request, token: str) -> Response:
         if not looks.take(caller(request)):
             raise OverLimit("查询太频繁。请 1 分钟后再试。", "Too many look-ups. Retry in 1 min.")
         found: QrPage | None = None
         try:
-            found = look_up(token)
+            found = worklist.qr_page(token)
         except NotFound:
             pass
         answer = web.page(request, "worklist/qr.html", status=200 if found else 404, report=found)

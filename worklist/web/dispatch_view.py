@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from center.codes import Role, Service, Urgency
 from worklist.lifecycle import ALERT_CALLING, HELD, CaseState
 from worklist.records import Alert, Board, BoardRow, Task
+from worklist.timing import LADDER_NOTICES
 
 #: The matrix's columns, as work flows; TRIAGED is shown only when something stands there.
 FLOW = (
@@ -71,12 +72,14 @@ class CaseLine:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """mine: waits for a dispatcher; facts: ids and numbers only."""
+    """mine: waits for a dispatcher; why: text key; about: version and receiver for it; alert_id: read back above."""
 
     task: Task
     place: Place
     mine: bool
-    overdue: bool
+    why: str
+    about: Mapping[str, str]
+    alert_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,12 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class CallLine:
-    """calling: nobody has read it back yet; next_at: when the ladder goes on by itself."""
+    """calling: nobody has read it back yet; steps: minutes of each step of the ladder and whom it tells (text keys)."""
 
     alert: Alert
     place: Place
     calling: bool
+    steps: tuple[tuple[str, tuple[str, ...]], ...]
     tried: Tried | None
 
 
@@ -112,15 +116,12 @@ class DispatchView:
     automatic: bool
     service: str
     state: str
-    now: datetime
 
 
 def dispatch_view(
     board: Board,
     places: Mapping[str, Place],
-    now: datetime,
     *,
-    automatic: bool,
     service: str = "",
     state: str = "",
     tried: Tried | None = None,
@@ -129,21 +130,24 @@ def dispatch_view(
     states = tuple(s for s in FLOW if s is not CaseState.TRIAGED or any(r.state is s for r in board.cases))
     kept = [r for r in board.cases if (not service or r.service == service) and (not state or r.state == state)]
     return DispatchView(
-        calls=tuple(_call(a, places, tried) for a in sorted(board.alerts, key=lambda a: (a.found_at, a.alert_id))),
-        lanes=tuple(_lane(s, [r for r in board.cases if r.service is s], states, now) for s in Service),
+        calls=tuple(_call(a, places, tried) for a in sorted(board.alerts, key=_calling_first)),
+        lanes=tuple(_lane(s, [r for r in board.cases if r.service is s], states, board.at) for s in Service),
         states=states,
         cases=tuple(_case(r, places) for r in sorted(kept, key=_oldest_first)),
         hidden=len(board.cases) - len(kept),
-        tasks=_tasks(board.tasks, places, now),
-        automatic=automatic,
+        tasks=_tasks(board.tasks, places),
+        automatic=board.automatic,
         service=service,
         state=state,
-        now=now,
     )
 
 
 def _oldest_first(row: BoardRow) -> tuple[datetime, int, str]:
     return row.due_at, row.urgency.rank, row.case_id
+
+
+def _calling_first(alert: Alert) -> tuple[bool, datetime, str]:
+    return alert.state not in ALERT_CALLING, alert.found_at, alert.alert_id
 
 
 def _lane(service: Service, rows: Sequence[BoardRow], states: Iterable[CaseState], now: datetime) -> Lane:
@@ -175,15 +179,27 @@ def _call(alert: Alert, places: Mapping[str, Place], tried: Tried | None) -> Cal
     known = places.get(alert.clinic_id)
     place = Place(alert.clinic_name, known.name_en if known else "", alert.duty_phone)
     mine = tried if tried is not None and tried.alert_id == alert.alert_id else None
-    return CallLine(alert, place, alert.state in ALERT_CALLING, mine)
+    steps = tuple((f"{minutes:g}", _told(n)) for n, minutes in enumerate(alert.steps_minutes))
+    return CallLine(alert, place, alert.state in ALERT_CALLING, steps, mine)
 
 
-def _tasks(tasks: Iterable[Task], places: Mapping[str, Place], now: datetime) -> tuple[TaskLine, ...]:
-    lines = [
-        TaskLine(
-            t, places.get(t.clinic_id, Place(t.clinic_id, "", "")), t.for_role == Role.DISPATCHER, t.due_at < now
-        )
-        for t in tasks
-        if t.done_at is None
-    ]
+def _told(step: int) -> tuple[str, ...]:
+    """Whom this step tells, each once."""
+    return tuple(dict.fromkeys(to for to, _ in LADDER_NOTICES[min(step, len(LADDER_NOTICES) - 1)]))
+
+
+def _tasks(tasks: Iterable[Task], places: Mapping[str, Place]) -> tuple[TaskLine, ...]:
+    lines = [_task(t, places.get(t.clinic_id, Place(t.clinic_id, "", ""))) for t in tasks if t.done_at is None]
     return tuple(sorted(lines, key=lambda line: (not line.mine, line.task.due_at, line.task.task_id)))
+
+
+def _task(task: Task, place: Place) -> TaskLine:
+    about = {
+        "n": str(task.facts.get("version", "")),
+        "to": str(task.facts.get("recipient", "")).removeprefix("pacs:"),
+    }
+    alert_id = str(task.facts.get("alert_id", ""))
+    why = ""
+    if task.kind == "phone" and not alert_id:
+        why = next((w for w in ("unopened", "withdrawn") if task.key.startswith(f"{w}:")), "undelivered")
+    return TaskLine(task, place, task.for_role == Role.DISPATCHER, why, about, alert_id)
