@@ -103,15 +103,12 @@ def _web_parts(settings: Settings) -> Found:
 
 
 def _device(settings: Settings) -> Found:
-    import torch
+    from inference.room import Device
 
-    cuda = torch.cuda.is_available()
-    if settings.device == "cuda" and not cuda:
-        return _BAD, "HELAN_DEVICE=cuda，但没有可用的 GPU | but there is no usable GPU"
-    return (
-        _OK,
-        f"{settings.device}: {'cuda' if cuda and settings.device != 'cpu' else 'cpu'} (torch {torch.__version__})",
-    )
+    try:
+        return _OK, f"{settings.device}: {Device.chosen(settings.device).name}"
+    except ValueError as error:
+        return _BAD, f"没有可用的 GPU | {error}"
 
 
 def _demo(settings: Settings) -> Found:
