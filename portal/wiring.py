@@ -128,7 +128,9 @@ def routers(parts: Parts) -> list[APIRouter]:
 
     return [
         *parts.gateway.routers(parts.web),
-        *worklist.all_routers(parts.web, parts.worklist, parts.gateway),
+        *worklist.all_routers(
+            parts.web, parts.worklist, studies=parts.gateway.index, identities=parts.gateway.index, clock=parts.clock
+        ),
         ecg.router(parts.web, parts.gateway.index, parts.worklist),
         inference.router(parts.web, parts.reads),
         uploads.router(parts.web, parts),
