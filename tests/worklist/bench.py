@@ -25,7 +25,6 @@ from worklist.parts import Parts
 from worklist.records import CaseRow, DraftContent, Lease, Preview, Signed
 from worklist.room import SUBSCRIPTIONS, Worklist
 from worklist.sheet import ReportSheet, canonical_json
-from worklist.timing import Timing
 
 PASSWORD = "correct horse battery"
 SHIGOU, HELAN, TERTIARY = ClinicId("shigou"), ClinicId("helan"), ClinicId("tertiary")
@@ -276,22 +275,26 @@ class Bench:
             return connection.execute(sql.encode(), params).fetchall()
 
 
-def make_bench(emptied: dict[str, str], objects: ObjectStore, timing: Timing | None = None, **changes: Any) -> Bench:
-    """Connected as the service role; readers have certificates. Its clock starts an hour ahead of the database's, whose
-    own time stands in jobs that may run at once.
-    """
-    clock = HeldClock(datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
+def ahead() -> HeldClock:
+    """A clock an hour ahead of the database's, whose own time stands in jobs that may run at once."""
+    return HeldClock(datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1))
+
+
+def make_bench(
+    emptied: dict[str, str], objects: ObjectStore, clock: HeldClock, *, people: Sequence[str] = (), **changes: Any
+) -> Bench:
+    """Connected as the service role; these people have certificates, by name only."""
     database = Database(emptied["helan_service"], SUBSCRIPTIONS, size=12)
     studies, reads, pacs, notifier = Studies(), KeptReads(), Pacs(), KeptNotifier()
     parts = Parts(
         database=database, clock=clock, identifiers=CountedIdentifiers(), objects=objects, studies=studies, reads=reads,
         peers=pacs, signer=PasswordSigner(clock), sealer=PlainSealer(), notifier=notifier, renderer=PlainRenderer(),
-        report_sop_uid=sop_uid, public_url="https://helan.example", timing=timing or Timing(),
+        report_sop_uid=sop_uid, public_url="https://helan.example",
     )  # fmt: skip
     parts = replace(parts, **changes)
     room = Worklist(parts)
     with driver.connect(emptied["admin"], autocommit=True) as connection:
-        for name in ("reader", "other", "heart"):
+        for name in people:
             connection.execute(
                 "insert into center.person (person_id, login, name, hash) values (%s, %s, %s, 'x')", (name, name, name)
             )
