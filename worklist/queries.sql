@@ -21,6 +21,17 @@ select c.*, k.name as clinic_name, k.name_en as clinic_name_en
 from worklist."case" c join center.clinic k using (clinic_id)
 where c.clinic_id = %(clinic_id)s and c.study_uid = any(%(study_uids)s) limit 500;
 
+-- clinic_cases: one clinic's cases of all times, latest first (index case_recent); total over all pages
+select c.*, k.name as clinic_name, k.name_en as clinic_name_en, count(*) over () as total
+from worklist."case" c join center.clinic k using (clinic_id)
+where c.clinic_id = %(clinic_id)s
+  and (%(from_at)s::timestamptz is null or c.completed_at >= %(from_at)s)
+  and (%(until_at)s::timestamptz is null or c.completed_at < %(until_at)s)
+  and (%(state)s = '' or c.state = %(state)s)
+  and (%(pattern)s = '' or c.patient_name ilike %(pattern)s or replace(c.patient_pinyin, ' ', '') ilike %(pattern)s
+    or c.patient_local_id ilike %(pattern)s or c.accession ilike %(pattern)s or c.case_no ilike %(pattern)s)
+order by c.completed_at desc, c.case_id collate "C" limit %(limit)s offset %(offset)s;
+
 -- next_waiting: the most urgent waiting case of these clinics and services, in the order of reading (index case_order);
 -- one that another is taking at this moment is passed over
 select c.case_id from worklist."case" c

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from center.database import Work
 from center.errors import Invalid, WrongState
@@ -111,6 +111,49 @@ def clinic_rows(parts: Parts, actor: Actor, clinic_id: ClinicId, limit: int) -> 
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def find_rows(
+    parts: Parts, actor: Actor, clinic_id: ClinicId, *, span: tuple[datetime | None, datetime | None], state: str,
+    text: str, limit: int, offset: int,
+) -> tuple[tuple[UploadRow, ...], int]:  # fmt: skip
+    """A clinic's cases of all times, latest first, and how many there are. span: completed from and before;
+    state: "" is any; text: part of a name, pinyin, number."""
+    permit(actor, Act.UPLOADS_LIST, Thing(clinic_id))
+    bare = text.strip().replace(" ", "").replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    with parts.database.transaction(actor) as work:
+        found = work.all(
+            SQL["clinic_cases"], clinic_id=clinic_id, from_at=span[0], until_at=span[1], state=state,
+            pattern=f"%{bare}%" if bare else "", limit=max(1, min(limit, 200)), offset=max(0, offset),
+        )  # fmt: skip
+        cases_found = [store.case_from(r) for r in found]
+        ids = [c.case_id for c in cases_found]
+        requests = {r.case_id: r for r in _requests_of(work, clinic_id, ids)}
+        reports_of = _reports_of(work, clinic_id, ids)
+        notices = _notices_of(work, actor, clinic_id, ids)
+    may_correct = permitted(actor, Act.IDENTITY_CORRECT, Thing(clinic_id))
+    rows = tuple(
+        UploadRow(
+            None, case, requests.get(case.case_id), reports_of.get(case.case_id),
+            tuple(n for n in notices if n.case_id == case.case_id), may_correct and _before_reading(case),
+        )
+        for case in cases_found
+    )  # fmt: skip
+    return rows, found[0]["total"] if found else 0
+
+
+def study_row(parts: Parts, actor: Actor, clinic_id: ClinicId, study_uid: str) -> UploadRow:
+    """One study of the clinic with its case. Raises NotFound."""
+    permit(actor, Act.UPLOADS_LIST, Thing(clinic_id))
+    study = parts.studies.summary(actor, clinic_id, study_uid)
+    with parts.database.transaction(actor) as work:
+        case = store.case_of_study(work, clinic_id, study_uid)
+        ids = [case.case_id] if case else []
+        request = next(iter(_requests_of(work, clinic_id, ids)), None)
+        report = next(iter(_reports_of(work, clinic_id, ids).values()), None)
+        notices = tuple(_notices_of(work, actor, clinic_id, ids))
+    may_correct = permitted(actor, Act.IDENTITY_CORRECT, Thing(clinic_id))
+    return UploadRow(study, case, request, report, notices, may_correct and _before_reading(case))
 
 
 def _before_reading(case: CaseRow | None) -> bool:

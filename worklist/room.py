@@ -265,6 +265,26 @@ class Worklist:
         """ "My uploads": what arrived lately and what is waited for, latest first."""
         return requests.clinic_rows(self._parts, actor, clinic_id, limit)
 
+    def find_rows(
+        self,
+        actor: Actor,
+        clinic_id: ClinicId,
+        *,
+        span: tuple[datetime | None, datetime | None] = (None, None),
+        state: str = "",
+        text: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[tuple[UploadRow, ...], int]:
+        """The clinic's cases of all times, latest first, and how many there are; span: completed from and before."""
+        return requests.find_rows(
+            self._parts, actor, clinic_id, span=span, state=state, text=text, limit=limit, offset=offset
+        )
+
+    def study_row(self, actor: Actor, clinic_id: ClinicId, study_uid: str) -> UploadRow:
+        """One study of the clinic with its case. Raises NotFound."""
+        return requests.study_row(self._parts, actor, clinic_id, study_uid)
+
     # ------------------------------------------------------------ dispatcher
     def board(self, actor: Actor) -> Board:
         """Every open case, task and alert of all clinics, without names."""
