@@ -60,6 +60,30 @@ class Invalid(Failure):
     answer = Answer(dimse=0xC000, http=422)
 
 
+class TooLarge(Failure):
+    """More bytes than this door takes in at once."""
+
+    answer = Answer(dimse=0xA700, http=413)
+
+
+class NotAcceptable(Failure):
+    """None of the forms that the caller takes can be given; ``facts`` says which there are."""
+
+    answer = Answer(dimse=0xA900, http=406)
+
+
+class WrongMediaType(Failure):
+    """The body is of a kind that this address does not take."""
+
+    answer = Answer(dimse=0xC000, http=415)
+
+
+class BadQuery(Failure):
+    """A search that cannot be answered as it is asked: unknown attribute, wrong number, wrong date."""
+
+    answer = Answer(dimse=0xC000, http=400)
+
+
 class OverLimit(Failure):
     """This peer's or person's limit is used up."""
 

@@ -81,7 +81,9 @@ def _split(reading: str, characters: int) -> tuple[str, ...]:
     """A compound surname's reading by character, so that initials come right: ``yuchi`` -> yu, chi."""
     if characters == 1:
         return (reading,)
-    initials = re.findall(r"(?:zh|ch|sh|[bpmfdtnlgkhjqxzcsryw])?[aeiouv]+(?:ng(?![aeiouv])|n(?![aeiouv])|r(?![aeiouv]))?", reading)
+    initials = re.findall(
+        r"(?:zh|ch|sh|[bpmfdtnlgkhjqxzcsryw])?[aeiouv]+(?:ng(?![aeiouv])|n(?![aeiouv])|r(?![aeiouv]))?", reading
+    )
     return tuple(initials) if len(initials) == characters else (reading,)
 
 

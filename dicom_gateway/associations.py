@@ -68,11 +68,15 @@ class Peers:
             permit(actor, Act.ADMIN_VIEW)
         title = aet.strip()
         if not 1 <= len(title) <= 16 or not title.isascii() or "\\" in title or not title.isprintable():
-            raise Invalid("AE 标题为 1 到 16 个 ASCII 字符。", "An AE title has 1 to 16 ASCII characters.", {"aet": title[:40]})
+            raise Invalid(
+                "AE 标题为 1 到 16 个 ASCII 字符。", "An AE title has 1 to 16 ASCII characters.", {"aet": title[:40]}
+            )
         try:
             network = str(ipaddress.ip_network(cidr, strict=False))
         except ValueError:
-            raise Invalid("来源网段格式不对，例如 10.0.0.0/24。", "Not a network, such as 10.0.0.0/24.", {"cidr": cidr}) from None
+            raise Invalid(
+                "来源网段格式不对，例如 10.0.0.0/24。", "Not a network, such as 10.0.0.0/24.", {"cidr": cidr}
+            ) from None
         if address:
             destination(address)
         with self._database.transaction(SYSTEM) as work:

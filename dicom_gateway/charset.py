@@ -49,7 +49,9 @@ class Repertoire:
     @classmethod
     def of(cls, declared: Sequence[str], samples: Sequence[bytes]) -> Repertoire:
         """The declared repertoire, or the one that these pieces of text are really written in."""
-        codecs = tuple(CODECS.get(term.strip().upper().replace("ISO-IR", "ISO_IR"), "ascii") for term in declared) or ("ascii",)
+        codecs = tuple(CODECS.get(term.strip().upper().replace("ISO-IR", "ISO_IR"), "ascii") for term in declared) or (
+            "ascii",
+        )
         high = [s for s in samples if any(b > 0x7F for b in s)]
         if not high or codecs[0] == "shift_jis" or any(b"\x1b" in s for s in high):
             return cls(codecs)

@@ -14,9 +14,22 @@ from dicom_gateway.dicom_scan import Element, Elements, Header
 
 #: Groups whose elements are content: one side lacking one is a difference. Pixel description, pixels, waveforms,
 #: overlays and curves, documents, structured content.
-_CONTENT_GROUPS: Final = frozenset({0x0028, 0x7FE0, 0x5400, 0x0042, *range(0x6000, 0x6020, 2), *range(0x5000, 0x5020, 2)})
+_CONTENT_GROUPS: Final = frozenset(
+    {0x0028, 0x7FE0, 0x5400, 0x0042, *range(0x6000, 0x6020, 2), *range(0x5000, 0x5020, 2)}
+)
 _CONTENT_TAGS: Final = frozenset(
-    {0x00100010, 0x00100020, 0x00100030, 0x00100040, 0x0020000D, 0x0020000E, 0x00080016, 0x00080018, 0x00080060, 0x0040A730}
+    {
+        0x00100010,
+        0x00100020,
+        0x00100030,
+        0x00100040,
+        0x0020000D,
+        0x0020000E,
+        0x00080016,
+        0x00080018,
+        0x00080060,
+        0x0040A730,
+    }
 )
 #: Written anew by whoever forwards the object: never a difference (retrieve address, padding, coercion's trace).
 _FORWARDING: Final = frozenset(
@@ -92,7 +105,7 @@ def _item(item: Elements) -> list[Element | bytes]:
     return [*parts, b"{"]
 
 
-def _value(out: "hashlib._Hash", header: Header, element: Element) -> None:
+def _value(out: hashlib._Hash, header: Header, element: Element) -> None:
     width = _SWAPPED.get(element.vr, 1) if header.big_endian else 1
     if element.length > 4096:
         _update(out, header, element.offset, element.length, width)
@@ -103,7 +116,7 @@ def _value(out: "hashlib._Hash", header: Header, element: Element) -> None:
     out.update(raw.rstrip(b"\x00 ") + b"|")
 
 
-def _update(out: "hashlib._Hash", header: Header, offset: int, length: int, width: int) -> None:
+def _update(out: hashlib._Hash, header: Header, offset: int, length: int, width: int) -> None:
     for at in range(offset, offset + length, _SLAB):
         piece = header.buffer[at : min(at + _SLAB, offset + length)]
         out.update(_swap(bytes(piece), width) if width > 1 else piece)

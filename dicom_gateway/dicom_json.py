@@ -126,7 +126,9 @@ def _values(header: Header, element: Element, vr: str) -> list[Any]:
     if vr == "AT":
         words = struct.unpack(f"{'>' if header.big_endian else '<'}{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
         return [f"{g:04X}{e:04X}" for g, e in zip(words[::2], words[1::2], strict=False)]
-    decoded = header.repertoire.decode(raw) if vr in ("LO", "LT", "PN", "SH", "ST", "UC", "UT") else raw.decode("latin_1")
+    decoded = (
+        header.repertoire.decode(raw) if vr in ("LO", "LT", "PN", "SH", "ST", "UC", "UT") else raw.decode("latin_1")
+    )
     text = decoded.rstrip("\x00 ")
     if vr in ("LT", "ST", "UT", "UR"):
         return [text] if text else []
@@ -140,13 +142,19 @@ def _values(header: Header, element: Element, vr: str) -> list[Any]:
 
 def person_name(text: str) -> Json:
     """A PN as its groups; empty ones are left out."""
-    return {name: group.rstrip("^ ") for name, group in zip(_GROUPS_OF_NAME, text.split("="), strict=False) if group.strip("^ ")}
+    return {
+        name: group.rstrip("^ ")
+        for name, group in zip(_GROUPS_OF_NAME, text.split("="), strict=False)
+        if group.strip("^ ")
+    }
 
 
 def identity_json(row: Mapping[str, Any]) -> Json:
     """A patient's row as the elements that name him: shown instead of what the device wrote, once put right."""
     birth = row["birth_date"]
-    name = person_name(row["person_name"]) if "=" in row["person_name"] else _plain_name(row["person_name"] or row["name"])
+    name = (
+        person_name(row["person_name"]) if "=" in row["person_name"] else _plain_name(row["person_name"] or row["name"])
+    )
     return {
         "00100010": {"vr": "PN", "Value": [name]} if name else {"vr": "PN"},
         "00100020": {"vr": "LO", "Value": [row["local_id"]]} if row["local_id"] else {"vr": "LO"},
@@ -194,7 +202,16 @@ def element_at(header: Header, path: str) -> Element | None:
 def _steps(parts: list[str]) -> Iterable[tuple[str, int | None]]:
     for n in range(0, len(parts), 2):
         index = parts[n + 1] if n + 1 < len(parts) else None
-        yield parts[n], (int(index) if index is not None and index.isdigit() and len(index) < 7 else -1 if index is not None else None)
+        yield (
+            parts[n],
+            (
+                int(index)
+                if index is not None and index.isdigit() and len(index) < 7
+                else -1
+                if index is not None
+                else None
+            ),
+        )
 
 
 def value_of(dataset: Mapping[str, Any], tag: str) -> Any:

@@ -78,7 +78,11 @@ class FrameMap:
 
     def as_json(self) -> dict[str, object]:
         if self.kind == "encapsulated":
-            return {"kind": self.kind, "frames": self.frames, "fragments": [[list(f) for f in fs] for fs in self.fragments]}
+            return {
+                "kind": self.kind,
+                "frames": self.frames,
+                "fragments": [[list(f) for f in fs] for fs in self.fragments],
+            }
         return {"kind": self.kind, "frames": self.frames, "offset": self.offset, "frame_bytes": self.frame_bytes}
 
     @classmethod
@@ -367,7 +371,7 @@ class _Scanner:
 
     def _undefined(self, stack: list[_Level], elements: Elements, tag: int, vr: str, at: int) -> int:
         """Undefined length: a sequence, encapsulated pixel data, or UN that is an implicit sequence (PS3.5 6.2.2)."""
-        if tag == PIXEL_DATA and len(stack) == 1 or (tag == PIXEL_DATA and vr in ("OB", "OW")):
+        if (tag == PIXEL_DATA and len(stack) == 1) or (tag == PIXEL_DATA and vr in ("OB", "OW")):
             element = Element(tag, vr, at, 0, fragments=[])
             elements[tag] = element
             return self._fragments(element, at)

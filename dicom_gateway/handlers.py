@@ -149,7 +149,11 @@ class Filer:
 
     def hide_report(self, job: Job) -> None:
         """On ReportWithdrawn: gone for the clinic, kept for readers and the audit.  Raises NotFound until it is filed."""
-        case_id, version, study_uid = str(job.payload["case_id"]), int(job.payload["version"]), str(job.payload["study_uid"])
+        case_id, version, study_uid = (
+            str(job.payload["case_id"]),
+            int(job.payload["version"]),
+            str(job.payload["study_uid"]),
+        )
         uid = report_uids(job.clinic_id, study_uid, case_id, version).instance
         with self._database.transaction(system_for(job.clinic_id)) as work:
             found = work.run(QUERIES["show_to"], clinic=job.clinic_id, sop=uid, visibility=str(Visibility.READERS))
@@ -186,5 +190,7 @@ def _header(metadata: Json, identity: Row) -> Dataset:
     """Kept metadata as a data set, without what lies elsewhere; a patient put right is the one that is named."""
     if identity["corrections"]:
         metadata = metadata | identity_json(identity)
-    plain = {k: v for k, v in metadata.items() if "BulkDataURI" not in v and "InlineBinary" not in v and v["vr"] != "SQ"}
+    plain = {
+        k: v for k, v in metadata.items() if "BulkDataURI" not in v and "InlineBinary" not in v and v["vr"] != "SQ"
+    }
     return Dataset.from_json(plain)

@@ -82,7 +82,8 @@ class Index:
         local_id, name = local_id.strip()[:64], name.strip()[:200]
         if is_placeholder(local_id) or not name or not reason.strip():
             raise Invalid(
-                "请填写门诊号、姓名和更正原因。", "Fill in the patient's number, the name and the reason of the correction."
+                "请填写门诊号、姓名和更正原因。",
+                "Fill in the patient's number, the name and the reason of the correction.",
             )
         now = self._clock.now()
         with self._database.transaction(actor, [clinic_id]) as work:

@@ -74,9 +74,8 @@ class Scanned:
     metadata: bytes
 
 
-def scanned(view: memoryview) -> Scanned:
-    """Raises Unreadable, Mismatched."""
-    header = scan(view)
+def scanned(view: memoryview, header: Header) -> Scanned:
+    """Raises Mismatched."""
     check_identity(header)
     digest = hashlib.sha256()
     for at in range(header.dataset_offset, len(view), SLAB_BYTES):
@@ -155,7 +154,9 @@ class Door:
         piece.flush()
         # Not closed by hand: the header's slices live as long as this frame, the map goes with the last of them.
         view = memoryview(mmap.mmap(piece.fileno(), piece.size, access=mmap.ACCESS_READ))
-        found = scanned(view)
+        header = scan(view)
+        piece.names = (header.sop_class_uid[:64], header.sop_uid[:64])
+        found = scanned(view, header)
         _check_expected(found.header, provenance)
         for _ in range(_ATTEMPTS):
             held = self._held(provenance.clinic_id, found.header.sop_uid)
@@ -165,7 +166,9 @@ class Door:
                 return self._beside(held, piece, found, provenance)
             except UniqueViolation:
                 continue  # another association brought it at the same moment: compare with what it brought
-        raise Unavailable("同一对象正在同时接收，请重试。", "The same object is arriving at the same moment; try again.")
+        raise Unavailable(
+            "同一对象正在同时接收，请重试。", "The same object is arriving at the same moment; try again."
+        )
 
     def _held(self, clinic_id: ClinicId, sop_uid: str) -> Row | None:
         with self._database.transaction(system_for(clinic_id)) as work:
@@ -229,7 +232,9 @@ class Door:
         faults.point("ingest.committed")
         return Stored(header.study_uid, header.sop_class_uid, header.sop_uid, piece.sha256)
 
-    def _object(self, work: Work, piece: Piece, provenance: Provenance, now: datetime, *, only_new: bool = False) -> bool:
+    def _object(
+        self, work: Work, piece: Piece, provenance: Provenance, now: datetime, *, only_new: bool = False
+    ) -> bool:
         """The object's row and the job that moves it. ``only_new``: False when this clinic quarantined it before."""
         if only_new and work.one(
             "select 1 from gateway.quarantine where clinic_id = %(c)s and sha256 = %(s)s", c=provenance.clinic_id, s=piece.sha256
@@ -238,7 +243,9 @@ class Door:
         row = work.one(QUERIES["put_object"], sha256=piece.sha256, bytes=piece.size, host=self._spool.host, now=now)
         assert row is not None
         if row["location"] == "spool" and row["host"] == self._spool.host:
-            work.enqueue(provenance.clinic_id, move_handler(self._spool.host), piece.sha256, {"sha256": piece.sha256}, run_at=now)
+            work.enqueue(
+                provenance.clinic_id, move_handler(self._spool.host), piece.sha256, {"sha256": piece.sha256}, run_at=now
+            )
         else:
             piece.superfluous = True
         return True
@@ -271,7 +278,12 @@ class Door:
         person = _person_fields(header)
         placeholder = is_placeholder(person["local_id"])
         row = work.one(
-            QUERIES["put_patient"], clinic=clinic, patient=self._identifiers.new(), placeholder=placeholder, now=now, **person
+            QUERIES["put_patient"],
+            clinic=clinic,
+            patient=self._identifiers.new(),
+            placeholder=placeholder,
+            now=now,
+            **person,
         )
         if row is not None:
             return row, ["placeholder_id"] if placeholder else []
@@ -341,7 +353,11 @@ class Door:
         with self._database.transaction(SYSTEM) as work:
             for row in work.all(QUERIES["spooled_here"], host=self._spool.host, limit=100_000):
                 work.enqueue(
-                    "", move_handler(self._spool.host), row["sha256"], {"sha256": row["sha256"]}, run_at=self._clock.now()
+                    "",
+                    move_handler(self._spool.host),
+                    row["sha256"],
+                    {"sha256": row["sha256"]},
+                    run_at=self._clock.now(),
                 )
                 counts["again"] += 1
         if any(counts.values()):
@@ -360,6 +376,11 @@ class Arriving:
     @property
     def size(self) -> int:
         return self._piece.size
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """(class, instance) that its header says, empty before it is finished or where it can't be read."""
+        return self._piece.names
 
     def write(self, slab: bytes | memoryview) -> None:
         self._piece.write(slab)
@@ -413,7 +434,9 @@ def _check_expected(header: Header, provenance: Provenance) -> None:
 
 def _check_result(study: Row | None) -> None:
     if study is None:
-        raise Mismatched("结果所属的检查不在本中心。", "The study that this result belongs to is not here.", {"tag": "0020000D"})
+        raise Mismatched(
+            "结果所属的检查不在本中心。", "The study that this result belongs to is not here.", {"tag": "0020000D"}
+        )
 
 
 def _person(provenance: Provenance) -> str:
@@ -489,4 +512,3 @@ def _put_instance(work: Work, found: Scanned, piece: Piece, provenance: Provenan
 
 def _whole(value: int | None) -> int | None:
     return value if value is not None and -(2**31) <= value < 2**31 else None
-

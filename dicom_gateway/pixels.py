@@ -30,7 +30,9 @@ _NOT_DECODED = Reason(
 )
 _NO_PIXELS = Reason("no_pixels", "没有图像像素。", "There are no image pixels.")
 _TOO_LARGE = Reason("too_large", "图像过大，没有解码。", "The image is too large to be decoded.")
-_UNKNOWN_KIND = Reason("unknown_kind", "不是灰度影像。请直接阅片。", "This is not a grey-scale image. Read it without AI.")
+_UNKNOWN_KIND = Reason(
+    "unknown_kind", "不是灰度影像。请直接阅片。", "This is not a grey-scale image. Read it without AI."
+)
 
 
 def film_input(content: bytes) -> FilmInput | Abstention:
@@ -46,9 +48,7 @@ def film_input(content: bytes) -> FilmInput | Abstention:
     return shades if isinstance(shades, Abstention) else _film(dataset, shades)
 
 
-def shades_of(
-    dataset: Dataset, *, frame: int = 1, window: tuple[float, float] | None = None
-) -> Shades | Abstention:
+def shades_of(dataset: Dataset, *, frame: int = 1, window: tuple[float, float] | None = None) -> Shades | Abstention:
     """Frame ``frame`` (from 1) of a grey image as float32 [row, column], 0..1; 1 is white.
 
     window: (center, width) asked for by the viewer instead of the image's own.
@@ -107,7 +107,10 @@ def _stored_values(dataset: Dataset, stored: npt.NDArray[Any]) -> tuple[npt.NDAr
 
 
 def _to_shades(
-    dataset: Dataset, values: npt.NDArray[Any], padding: npt.NDArray[np.bool_] | None, window: tuple[float, float] | None
+    dataset: Dataset,
+    values: npt.NDArray[Any],
+    padding: npt.NDArray[np.bool_] | None,
+    window: tuple[float, float] | None,
 ) -> Shades:
     rescaled = np.asarray(apply_modality_lut(_for_lut(values, dataset), dataset), dtype=np.float64)
     if window is not None:

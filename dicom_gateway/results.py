@@ -184,10 +184,28 @@ def _of_study(header: Dataset) -> Dataset:
 def _utf8(header: Dataset) -> Dataset:
     """A copy whose texts are decoded, with what SR needs where the device left it out."""
     copied = Dataset()
-    for name in (*_STUDY_TAGS, "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Modality", "Rows", "Columns", "NumberOfFrames"):
+    for name in (
+        *_STUDY_TAGS,
+        "SeriesInstanceUID",
+        "SOPInstanceUID",
+        "SOPClassUID",
+        "Modality",
+        "Rows",
+        "Columns",
+        "NumberOfFrames",
+    ):
         if name in header:
             setattr(copied, name, header[name].value if name != "PatientName" else str(header.PatientName))
-    for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
+    for name in (
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyID",
+        "StudyDate",
+        "StudyTime",
+        "AccessionNumber",
+    ):
         if name not in copied:
             setattr(copied, name, None)
     copied.SpecificCharacterSet = "ISO_IR 192"
@@ -202,7 +220,11 @@ def _source(header: Dataset) -> Dataset:
 
 def _item(concept: CodedConcept) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = concept.value, concept.scheme_designator, concept.meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = (
+        concept.value,
+        concept.scheme_designator,
+        concept.meaning,
+    )
     return item
 
 
@@ -214,7 +236,9 @@ def _stamp(made: Dataset, at: datetime) -> None:
     for name in ("SeriesTime", "ContentTime", "InstanceCreationTime"):
         setattr(made, name, clock)
     made.TimezoneOffsetFromUTC = at.strftime("%z")
-    for contribution in made.get("ContributingEquipmentSequence", ()):  # the library names itself, with the present time
+    for contribution in made.get(
+        "ContributingEquipmentSequence", ()
+    ):  # the library names itself, with the present time
         contribution.ContributionDateTime = at.strftime("%Y%m%d%H%M%S.000000%z")
 
 
@@ -227,4 +251,3 @@ def _file(made: Dataset) -> bytes:
     out = io.BytesIO()
     pydicom.dcmwrite(out, made, enforce_file_format=True, little_endian=True, implicit_vr=False)
     return out.getvalue()
-

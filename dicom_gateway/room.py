@@ -25,6 +25,7 @@ from dicom_gateway.pixels import film_input
 from dicom_gateway.result_uids import report_uids
 from dicom_gateway.sending import Deliveries
 from dicom_gateway.spool import FreeSpace, Spool, disk_space
+from dicom_gateway.store import QUERIES
 
 if TYPE_CHECKING:
     from fastapi import APIRouter

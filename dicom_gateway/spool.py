@@ -34,9 +34,7 @@ def disk_space(folder: Path) -> tuple[int, int]:
 class Spool:
     """A folder on a local disk. Each host has its own; ``host`` names it in the objects' rows."""
 
-    def __init__(
-        self, folder: Path, *, reserve_bytes: int | None = None, space: FreeSpace = disk_space
-    ) -> None:
+    def __init__(self, folder: Path, *, reserve_bytes: int | None = None, space: FreeSpace = disk_space) -> None:
         self._folder = folder
         self._reserve = reserve_bytes
         self._space = space
@@ -128,6 +126,7 @@ class Piece:
         self.path = folder / f"{secrets.token_hex(12)}.part"
         self._digest = hashlib.sha256()
         self.size = 0
+        self.names = ("", "")  # class and instance by its header, once it was looked at
         self.superfluous = False  # its bytes lie in the store or at another host already
         self._checked = 0
         self._kept = False

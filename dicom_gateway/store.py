@@ -104,4 +104,3 @@ def reference_of(row: Row) -> InstanceRef:
         row["series_uid"], row["sop_uid"], row["sop_class_uid"], row["transfer_syntax"], row["sha256"], row["modality"],
         Origin(row["origin"]), Visibility(row["visibility"]), row["frames"], row["bytes"],
     )  # fmt: skip
-

@@ -75,10 +75,12 @@ def uid(*parts: object) -> str:
     return f"2.25.{uuid5(_NAMESPACE, '/'.join(str(p) for p in parts)).int}"
 
 
-def chest(seed: int, rows: int = 512, columns: int = 512, *, effusion: bool = False, opacity: bool = False) -> npt.NDArray[np.uint16]:
+def chest(
+    seed: int, rows: int = 512, columns: int = 512, *, effusion: bool = False, opacity: bool = False
+) -> npt.NDArray[np.uint16]:
     """A drawn frontal chest film, uint16 [row, column], 12 bits, MONOCHROME2: bone bright, air dark."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:1 : rows * 1j, 0:1 : columns * 1j]
+    y, x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
 
     def oval(cy: float, cx: float, ry: float, rx: float, soft: float = 0.06) -> npt.NDArray[np.float64]:
         distance = np.sqrt(((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2)
@@ -184,7 +186,9 @@ def make_ct(
     return files
 
 
-def _base(seed: int, person: Person, exam: Exam, modality: str, sop_class: str, instance: int, study_uid: str | None) -> Dataset:
+def _base(
+    seed: int, person: Person, exam: Exam, modality: str, sop_class: str, instance: int, study_uid: str | None
+) -> Dataset:
     out = Dataset()
     out.SpecificCharacterSet = "ISO_IR 192"
     out.SOPClassUID = sop_class
@@ -203,7 +207,9 @@ def _base(seed: int, person: Person, exam: Exam, modality: str, sop_class: str, 
     out.PatientBirthDate = person.birth_date.strftime("%Y%m%d") if person.birth_date else ""
     if person.birth_date:
         years = exam.at.year - person.birth_date.year
-        out.PatientAge = f"{years - ((exam.at.month, exam.at.day) < (person.birth_date.month, person.birth_date.day)):03d}Y"
+        out.PatientAge = (
+            f"{years - ((exam.at.month, exam.at.day) < (person.birth_date.month, person.birth_date.day)):03d}Y"
+        )
     out.Modality, out.SeriesNumber, out.InstanceNumber = modality, 1, instance
     for keyword, value in exam.extra.items():
         setattr(out, keyword, value)
@@ -233,7 +239,9 @@ _NAMES_AS = {
 }
 
 
-def _finish(out: Dataset, pixels: npt.NDArray[Any], flaw: Flaw, transfer_syntax: str, attributes: dict[str, Any]) -> bytes:
+def _finish(
+    out: Dataset, pixels: npt.NDArray[Any], flaw: Flaw, transfer_syntax: str, attributes: dict[str, Any]
+) -> bytes:
     for keyword, value in attributes.items():
         setattr(out, keyword, value)
     if flaw is Flaw.NO_STUDY_UID:
@@ -246,11 +254,19 @@ def _finish(out: Dataset, pixels: npt.NDArray[Any], flaw: Flaw, transfer_syntax:
     return _spoil(written(out, transfer_syntax, _NAMES_AS.get(flaw)), flaw)
 
 
-def written(out: Dataset, transfer_syntax: str = EXPLICIT_LITTLE, text_as: tuple[str | None, str] | None = None) -> bytes:
+def written(
+    out: Dataset, transfer_syntax: str = EXPLICIT_LITTLE, text_as: tuple[str | None, str] | None = None
+) -> bytes:
     """A Part 10 file of a data set with native pixels; ``text_as``: (declared set, codec its text is written in)."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(str(out.SOPClassUID)), UID(str(out.SOPInstanceUID))
-    meta.TransferSyntaxUID, meta.ImplementationClassUID = UID(transfer_syntax), UID("2.25.209641350953317561905226938410972263041")
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
+        UID(str(out.SOPClassUID)),
+        UID(str(out.SOPInstanceUID)),
+    )
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = (
+        UID(transfer_syntax),
+        UID("2.25.209641350953317561905226938410972263041"),
+    )
     if text_as is not None:
         _mislabel(out, *text_as)
     out.file_meta, out.preamble = meta, bytes(128)

@@ -173,7 +173,9 @@ class Receiver:
             return _refusal(failure)
         except Exception as error:  # the rim: one object's trouble must not end the association
             log.error("dimse.store_failed", exc=error)
-            return _refusal(Unavailable("中心内部错误，请稍后重发。", "Internal trouble at the center; send again later."))
+            return _refusal(
+                Unavailable("中心内部错误，请稍后重发。", "Internal trouble at the center; send again later.")
+            )
 
     def _accept(self, event: evt.Event, session: _Session) -> bool:
         """False when it was kept aside.  Raises Failure."""

@@ -43,7 +43,9 @@ class Sender:
         try:
             answer = association.send_c_store(dataset)
         except (ValueError, RuntimeError, AttributeError) as error:
-            return SendOutcome(False, None, f"the peer takes this class or syntax {syntax} not: {type(error).__name__}", retry=False)
+            return SendOutcome(
+                False, None, f"the peer takes this class or syntax {syntax} not: {type(error).__name__}", retry=False
+            )
         finally:
             association.release()
         return _outcome(answer)

@@ -26,14 +26,22 @@ def receiver(house: House) -> Iterator[Receiver]:
     house.gateway.register.add(SYSTEM, "HELAN_DR", ClinicId("helan"))
     gateway = house.gateway
     receiver = Receiver(
-        gateway.door, gateway.register, gateway.associations, "HELAN", "127.0.0.1", 0, house.folder / "spool" / "arriving"
+        gateway.door,
+        gateway.register,
+        gateway.associations,
+        "HELAN",
+        "127.0.0.1",
+        0,
+        house.folder / "spool" / "arriving",
     )
     receiver.start()
     yield receiver
     receiver.stop()
 
 
-def storescu(receiver: Receiver, *files: Path, aet: str = "SHIGOU_DR", called: str = "HELAN", more: tuple[str, ...] = ()):
+def storescu(
+    receiver: Receiver, *files: Path, aet: str = "SHIGOU_DR", called: str = "HELAN", more: tuple[str, ...] = ()
+):
     assert shutil.which("storescu"), "DCMTK is needed: apt-get install dcmtk"
     return subprocess.run(
         ["storescu", "-v", "-aet", aet, "-aec", called, *more, "127.0.0.1", str(receiver.port), *map(str, files)],
@@ -81,7 +89,9 @@ def test_a_stranger_is_rejected(receiver: Receiver, tmp_path: Path) -> None:
 
 def test_echo_answers(receiver: Receiver) -> None:
     result = subprocess.run(
-        ["echoscu", "-aet", "SHIGOU_DR", "-aec", "HELAN", "127.0.0.1", str(receiver.port)], capture_output=True, timeout=20
+        ["echoscu", "-aet", "SHIGOU_DR", "-aec", "HELAN", "127.0.0.1", str(receiver.port)],
+        capture_output=True,
+        timeout=20,
     )
     assert result.returncode == 0
 
@@ -100,7 +110,9 @@ def test_other_pixels_under_a_known_uid_are_kept_aside_with_a_warning(
     assert again.returncode == 0 and "Coercion" not in again.stderr
 
 
-def test_implicit_and_explicit_of_the_same_data_set_are_the_same(house: House, receiver: Receiver, tmp_path: Path) -> None:
+def test_implicit_and_explicit_of_the_same_data_set_are_the_same(
+    house: House, receiver: Receiver, tmp_path: Path
+) -> None:
     explicit = make_cr(1, size=(64, 64))
     implicit = make_cr(1, size=(64, 64), transfer_syntax=IMPLICIT_LITTLE)
     assert storescu(receiver, file(tmp_path, "a.dcm", explicit)).returncode == 0
@@ -120,7 +132,10 @@ def test_a_disk_at_its_reserve_is_answered_out_of_resources(house: House, receiv
 def test_one_association_lives_on_after_a_bad_object(house: House, receiver: Receiver, tmp_path: Path) -> None:
     from pynetdicom import AE
 
-    good, bad = dcmread(file(tmp_path, "g.dcm", make_cr(2, size=(64, 64)))), dcmread(file(tmp_path, "x.dcm", make_cr(3, size=(64, 64))))
+    good, bad = (
+        dcmread(file(tmp_path, "g.dcm", make_cr(2, size=(64, 64)))),
+        dcmread(file(tmp_path, "x.dcm", make_cr(3, size=(64, 64)))),
+    )
     del bad.StudyInstanceUID
     ae = AE("SHIGOU_DR")
     ae.add_requested_context(good.SOPClassUID, "1.2.840.10008.1.2.1")
@@ -157,7 +172,9 @@ def test_sending_goes_to_a_registered_peer_once(house: House, tmp_path: Path) ->
         assert outcome.acknowledged and outcome.status == 0
         assert house.gateway.peers.send(SHIGOU, "PACS", "report:1", stored.sop_uid).acknowledged
         assert len(list(inbox.iterdir())) == 1
-        assert house.rows("select attempts, acknowledged from gateway.sending") == [{"attempts": 2, "acknowledged": True}]
+        assert house.rows("select attempts, acknowledged from gateway.sending") == [
+            {"attempts": 2, "acknowledged": True}
+        ]
         assert Sender("HELAN").echo("PACS", "127.0.0.1", port).acknowledged
     finally:
         server.terminate()

@@ -23,7 +23,12 @@ FINDING = Finding(
 )
 READ = PreliminaryRead("film", "chest_film", "1.0.0", "ab" * 32, Outcome.READ, findings=(FINDING,))
 ABSTAINED = PreliminaryRead(
-    "film", "chest_film", "1.0.0", "cd" * 32, Outcome.ABSTAINED, Reason("age_unknown", "年龄未知。", "The age is unknown.")
+    "film",
+    "chest_film",
+    "1.0.0",
+    "cd" * 32,
+    Outcome.ABSTAINED,
+    Reason("age_unknown", "年龄未知。", "The age is unknown."),
 )
 RATE = Measurement("heart_rate", "心率", "Heart rate", 71.5, "/min", (Code("8867-4", "LN", "Heart rate"),))
 ECG = PreliminaryRead("ecg", "ecg_rate_xqrs", "1.0.0", "ef" * 32, Outcome.READ, measurements=(RATE,))
@@ -46,7 +51,17 @@ def kept(read: PreliminaryRead) -> StoredRead:
 
 def report(pdf: bytes = b"%PDF-1.7 sealed") -> SealedReport:
     return SealedReport(
-        ClinicId("shigou"), CaseId("c1"), "1.2.3", 1, "胸部正位 诊断报告", pdf, "00" * 32, "陈屿", AT, None, ("1.2.3.4",)
+        ClinicId("shigou"),
+        CaseId("c1"),
+        "1.2.3",
+        1,
+        "胸部正位 诊断报告",
+        pdf,
+        "00" * 32,
+        "陈屿",
+        AT,
+        None,
+        ("1.2.3.4",),
     )
 
 
@@ -86,8 +101,12 @@ def test_a_report_is_a_conformant_encapsulated_pdf_with_its_bytes(tmp_path: Path
 
 
 def test_made_again_they_are_the_same_bytes() -> None:
-    assert results.read_as_sr(kept(READ), [header()], "Asia/Shanghai") == results.read_as_sr(kept(READ), [header()], "Asia/Shanghai")
-    assert results.report_as_pdf(report(), header(), "Asia/Shanghai") == results.report_as_pdf(report(), header(), "Asia/Shanghai")
+    assert results.read_as_sr(kept(READ), [header()], "Asia/Shanghai") == results.read_as_sr(
+        kept(READ), [header()], "Asia/Shanghai"
+    )
+    assert results.report_as_pdf(report(), header(), "Asia/Shanghai") == results.report_as_pdf(
+        report(), header(), "Asia/Shanghai"
+    )
 
 
 def test_another_input_or_version_is_another_object() -> None:
@@ -96,7 +115,9 @@ def test_another_input_or_version_is_another_object() -> None:
     assert len(uids) == 5
 
 
-@pytest.mark.parametrize("missing", ["PatientBirthDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"])
+@pytest.mark.parametrize(
+    "missing", ["PatientBirthDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"]
+)
 def test_a_study_that_lacks_a_tag_still_gets_its_results(missing: str) -> None:
     bare = header()
     del bare[missing]

@@ -1,0 +1,300 @@
+"""WADO-RS: whole objects, metadata, frames, values and pictures of what the asker may see (PS3.18 10.4)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
+
+from center.codes import Origin
+from center.database import Database, Row
+from center.errors import NotFound, Unreadable
+from center.identity import Actor
+from dicom_gateway import rendering
+from dicom_gateway.contents import Contents
+from dicom_gateway.dicom_json import WORD_BYTES, element_at, identity_json, little_endian, unpack, unpack_text
+from dicom_gateway.dicom_scan import EXPLICIT_BIG, Element, FrameMap, Header, frame_map, scan
+from dicom_gateway.media import DICOM, OCTETS, PDF, Form
+from dicom_gateway.qido import Scope
+from dicom_gateway.store import QUERIES, Shelved
+
+MAX_INSTANCES: Final = 20_000
+BOUNDARY: Final = "helan-part-7d1c4e9b2f60"
+ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
+_GZIP_FROM_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an answer."""
+
+    media_type: str
+    transfer_syntax: str
+    body: Iterator[bytes]
+    location: str = ""
+
+    @property
+    def content_type(self) -> str:
+        return f"{self.media_type}; transfer-syntax={self.transfer_syntax}" if self.transfer_syntax else self.media_type
+
+
+def multipart(parts: Iterator[Part]) -> Iterator[bytes]:
+    """multipart/related, streamed."""
+    for part in parts:
+        head = f"\r\n--{BOUNDARY}\r\nContent-Type: {part.content_type}\r\n"
+        if part.location:
+            head += f"Content-Location: {part.location}\r\n"
+        yield f"{head}\r\n".encode()
+        yield from part.body
+    yield f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+class Shelf:
+    """Looks up and opens what a scope lets see; all else is not there."""
+
+    def __init__(self, database: Database, contents: Contents) -> None:
+        self._database = database
+        self._contents = contents
+
+    # ---------------------------------------------------------------- looking up
+    def find(
+        self,
+        actor: Actor,
+        scope: Scope,
+        study: str,
+        series: str | None = None,
+        sop: str | None = None,
+        *,
+        metadata: bool = False,
+    ) -> list[Shelved]:
+        """Rows in reading order.  Raises NotFound."""
+        clinic = self.clinic_of(actor, scope, study)
+        with self._database.transaction(actor, [clinic]) as work:  # type: ignore[list-item]  # a clinic's id
+            rows = work.all(
+                QUERIES["shelf"], clinic=clinic, study=study, series=series, sop=sop, with_metadata=metadata,
+                visibilities=list(scope.visibilities), limit=MAX_INSTANCES,
+            )  # fmt: skip
+        if not rows:
+            raise _nothing()
+        return [Shelved.from_row(row) for row in rows]
+
+    def clinic_of(self, actor: Actor, scope: Scope, study: str) -> str:
+        """Which of the scope's clinics holds the study.  Raises NotFound."""
+        if scope.studies is not None and study not in scope.studies:
+            raise _nothing()
+        with self._database.transaction(actor, scope.clinics) as work:  # type: ignore[arg-type]
+            rows = work.all(QUERIES["clinics_of_study"], study=study)
+        if not rows:
+            raise _nothing()
+        return rows[0]["clinic_id"]
+
+    def identity(self, actor: Actor, clinic: str, study: str) -> Row | None:
+        """The patient's row of a study that was put right, else None."""
+        with self._database.transaction(actor, [clinic]) as work:  # type: ignore[list-item]
+            row = work.one(QUERIES["corrected_identity"], clinic=clinic, study=study)
+        return row if row is not None and row["corrections"] else None
+
+    # ---------------------------------------------------------------- whole objects
+    def instances(self, found: Sequence[Shelved], form: Form, root: str) -> Iterator[Part]:
+        """The first one is opened before anything is said: a store that is away is told at once."""
+        first = self._instance(found[0], form, root)
+
+        def parts() -> Iterator[Part]:
+            yield first
+            for one in found[1:]:
+                yield self._instance(one, form, root)
+
+        return parts()
+
+    def _instance(self, one: Shelved, form: Form, root: str) -> Part:
+        location = f"{root}/studies/{one.study_uid}/series/{one.series_uid}/instances/{one.sop_uid}"
+        if form.decode and one.transfer_syntax != form.transfer_syntax:
+            return Part(DICOM, form.transfer_syntax, iter([self._decompressed(one)]), location)
+        return Part(DICOM, one.transfer_syntax, self._contents.open_range(one.sha256), location)
+
+    def _decompressed(self, one: Shelved) -> bytes:
+        dataset = dcmread(BytesIO(self._contents.read(one.sha256)))
+        try:
+            if dataset.file_meta.TransferSyntaxUID.is_compressed and one.frames:
+                dataset.decompress()
+        except Exception as error:  # codecs raise whatever they like on broken data
+            raise Unreadable(
+                "图像像素无法解码。", "The image's pixels cannot be decoded.", {"cause": type(error).__name__}
+            ) from error
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        out = BytesIO()
+        dataset.save_as(out, implicit_vr=False, little_endian=True, enforce_file_format=True)
+        return out.getvalue()
+
+    # ---------------------------------------------------------------- metadata
+    def metadata(self, actor: Actor, found: Sequence[Shelved], level: str) -> bytes:
+        """DICOM JSON of these instances, put together from what was made at ingest; URIs are right for this level."""
+        identity = self.identity(actor, found[0].clinic_id, found[0].study_uid)
+        pieces: list[bytes] = []
+        for one in found:
+            text = unpack_text(one.metadata or b"")
+            if identity is not None and one.origin is not Origin.RESULT:
+                corrected = json.loads(text) | identity_json(identity)
+                text = json.dumps(corrected, ensure_ascii=False, separators=(",", ":")).encode()
+            pieces.append(_relative(text, one, level))
+        return b"[" + b",".join(pieces) + b"]"
+
+    # ---------------------------------------------------------------- frames
+    def frames(self, one: Shelved, numbers: Sequence[int], form: Form) -> Iterator[Part]:
+        """Frames (from 1), each read by itself.  Raises NotFound, Unreadable."""
+        bodies = [self._frame_body(one, number, form) for number in numbers[:1]]
+
+        def parts() -> Iterator[Part]:
+            for n, number in enumerate(numbers):
+                body = bodies[0] if n == 0 else self._frame_body(one, number, form)
+                yield Part(form.media_type, form.transfer_syntax, body)
+
+        return parts()
+
+    def check_frames(self, one: Shelved, numbers: Sequence[int]) -> None:
+        if one.frame_map is None:
+            raise _no_frames(one)
+        if not numbers or min(numbers) < 1 or max(numbers) > one.frames:
+            raise NotFound(
+                f"帧号应在 1 到 {one.frames} 之间。",
+                f"Frames are numbered from 1 to {one.frames}.",
+                {"frames": one.frames},
+            )
+
+    def _frame_body(self, one: Shelved, number: int, form: Form) -> Iterator[bytes]:
+        if form.decode:
+            return iter([rendering.decoded_frame(self.frame_dataset(one, number))])
+        pieces = self._stored_frame(one, number)
+        if one.transfer_syntax == EXPLICIT_BIG:
+            width = 2 if _bits(one) == 16 else 4 if _bits(one) == 32 else 1
+            return iter([little_endian(b"".join(pieces), width)])
+        return pieces
+
+    def _stored_frame(self, one: Shelved, number: int) -> Iterator[bytes]:
+        """A frame's bytes as they lie in the file."""
+        places = one.frame_map
+        if places is None:
+            raise _no_frames(one)
+        if places.kind == "encapsulated":
+            fragments = places.fragments[number - 1]
+            opened = [self._contents.open_range(one.sha256, offset, length) for offset, length in fragments[:1]]
+
+            def chained() -> Iterator[bytes]:
+                yield from opened[0]
+                for offset, length in fragments[1:]:
+                    yield from self._contents.open_range(one.sha256, offset, length)
+
+            return chained()
+        if places.kind == "native":
+            return self._contents.open_range(
+                one.sha256, places.offset + (number - 1) * places.frame_bytes, places.frame_bytes
+            )
+        return iter([self._awkward_frame(one, places, number)])
+
+    def _awkward_frame(self, one: Shelved, places: FrameMap, number: int) -> bytes:
+        """A frame of one bit a pixel that begins inside a byte, or inside a deflated data set."""
+        if places.kind == "bits":
+            raw = self._contents.read(one.sha256, places.offset, places.frame_bytes)
+            bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")
+            each = _pixels(one)
+            return np.packbits(bits[(number - 1) * each : number * each], bitorder="little").tobytes()
+        with self._contents.mapped(one.sha256) as view:
+            header = scan(view)
+            inner = frame_map(Header(header.buffer, "1.2.840.10008.1.2.1", {}, 0, header.elements, header.repertoire))
+            if inner is None or inner.kind != "native":
+                raise _no_frames(one)
+            start = inner.offset + (number - 1) * inner.frame_bytes
+            return bytes(header.buffer[start : start + inner.frame_bytes])
+
+    def frame_dataset(self, one: Shelved, number: int):
+        """A data set of one frame for decoding; what it needs beside the pixels comes from the kept metadata."""
+        frame = b"".join(self._stored_frame(one, number))
+        if one.transfer_syntax == EXPLICIT_BIG:
+            frame = little_endian(frame, 2 if _bits(one) == 16 else 1)
+        metadata = unpack(one.metadata or b"")
+        return rendering.frame_dataset(
+            metadata, one.transfer_syntax, frame, number, lambda uri: self._bulk_of(one, uri)
+        )
+
+    # ---------------------------------------------------------------- values
+    def bulk(self, one: Shelved, path: str) -> tuple[str, Iterator[bytes]]:
+        """(media type, bytes) of the value that a BulkDataURI names.  Raises NotFound."""
+        with self._contents.mapped(one.sha256) as view:
+            header = scan(view)
+            element = element_at(header, path)
+            if element is None or element.items is not None:
+                raise NotFound("没有这个数据元素。", "There is no such value.", {"path": path[:100]})
+            kind = PDF if element.tag == 0x00420011 and one.sop_class_uid == ENCAPSULATED_PDF else OCTETS
+            if header.inflated or header.big_endian:
+                return kind, iter([_turned(header, element)])
+            offset, length = element.offset, element.length
+        return kind, self._contents.open_range(one.sha256, offset, length)
+
+    def document(self, one: Shelved) -> Iterator[bytes]:
+        """The file inside an Encapsulated PDF, without its padding."""
+        metadata = unpack(one.metadata or b"")
+        length = (metadata.get("00420015", {}).get("Value") or [None])[0]
+        with self._contents.mapped(one.sha256) as view:
+            element = scan(view).elements.get(0x00420011)
+            if element is None:
+                raise rendering.no_picture()
+            offset, size = element.offset, element.length
+            padded = size > 0 and length is None and bytes(view[offset + size - 1 : offset + size]) == b"\x00"
+        return self._contents.open_range(one.sha256, offset, min(size, int(length)) if length else size - int(padded))
+
+    def _bulk_of(self, one: Shelved, uri: str) -> bytes:
+        _, pieces = self.bulk(one, uri.partition("/bulkdata/")[2])
+        return b"".join(pieces)
+
+
+def _turned(header: Header, element: Element) -> bytes:
+    raw = bytes(header.buffer[element.offset : element.offset + element.length])
+    return little_endian(raw, WORD_BYTES.get(element.vr, 1)) if header.big_endian else raw
+
+
+def _relative(text: bytes, one: Shelved, level: str) -> bytes:
+    """Kept URIs are relative to the series; a relative URI counts from the last slash of the address that was asked."""
+    kept = b'"BulkDataURI":"instances/'
+    if level == "study":
+        return text.replace(kept, f'"BulkDataURI":"series/{one.series_uid}/instances/'.encode())
+    if level == "instance":
+        return text.replace(kept + f"{one.sop_uid}/".encode(), b'"BulkDataURI":"')
+    return text
+
+
+def _pixels(one: Shelved) -> int:
+    metadata = unpack(one.metadata or b"")
+    return int(metadata["00280010"]["Value"][0]) * int(metadata["00280011"]["Value"][0])
+
+
+def _bits(one: Shelved) -> int:
+    metadata = unpack(one.metadata or b"")
+    return int((metadata.get("00280100", {}).get("Value") or [8])[0])
+
+
+def packed(body: bytes, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
+    """(body, headers): gzip where it is taken and worth it."""
+    if len(body) < _GZIP_FROM_BYTES or "gzip" not in accept_encoding.lower():
+        return body, {"Vary": "Accept-Encoding"}
+    return gzip.compress(body, 1, mtime=0), {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+
+
+def _nothing() -> NotFound:
+    return NotFound("没有找到，或不在您的范围内。", "Not found, or not within your reach.", {})
+
+
+def _no_frames(one: Shelved) -> NotFound | Unreadable:
+    if one.frames == 0:
+        return rendering.no_picture()
+    return Unreadable(
+        "图像数据长度与说明不符，无法取帧。请从设备重新导出。",
+        "The pixel data is not as long as its description says; frames cannot be told apart. Export it again.",
+        {"sop": one.sop_uid},
+    )
