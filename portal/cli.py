@@ -48,9 +48,14 @@ audit_commands = _group("audit", "审计 | the audit")
 
 def main() -> None:
     """The console script: whatever fails is one sentence in two languages."""
+    import logging
+    import warnings
+
     from center.errors import Failure
     from center.settings import SettingsError
 
+    warnings.simplefilter("ignore")  # foreign libraries quote data sets in theirs
+    logging.getLogger().addHandler(logging.NullHandler())  # a command speaks for itself; processes write their logs
     try:
         app(standalone_mode=True)
     except Failure as failure:
