@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
-#: What builds the editable install; pip of Python 3.11 is old enough to be slow at resolving.
-TOOLS = ("pip==26.3", "setuptools==84.2.1")
+#: What builds the editable install.
+TOOLS = ("setuptools==84.2.1",)
 
 #: What the tests want of the system: program -> Debian package.
 PROGRAMS = {"storescu": "dcmtk", "chromium": "chromium", "dciodvfy": "dicom3tools", "pdfsig": "poppler-utils"}
@@ -230,8 +230,11 @@ def run(steps: Iterable[str]) -> None:
 
 
 def install_web_parts() -> None:
-    """OHIF, htmx and the web font, by their own script. Raises SetupFailed when that failed (it said why)."""
-    if subprocess.run([sys.executable, str(ROOT / "portal" / "assets.py")], check=False).returncode:
+    """OHIF, htmx and the web font, by the script beside this one. Raises SetupFailed when that failed (it said why)."""
+    sys.path.insert(0, str(ROOT / "portal"))
+    import assets  # by its file: nothing of this package is installed when this runs
+
+    if assets.main():
         raise SetupFailed("网页部件没有装好，原因见上。\nThe web parts were not installed; see above.")
 
 

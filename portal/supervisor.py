@@ -269,7 +269,8 @@ class Supervisor:
     # ------------------------------------------------------------ stopping
     async def _stop(self) -> None:
         self._stopping.set()
-        if any(child.pid for child in self._children.values()):
+        began = self._server_start is not None or any(child.pid for child in self._children.values())
+        if began:
             self._say("正在停止", "stopping")
         for names in STOP_ORDER:
             await asyncio.gather(*(self._end(self._children[name]) for name in names))
@@ -282,7 +283,8 @@ class Supervisor:
             if self._server_start is not None:
                 await asyncio.wait({self._server_start})
             await asyncio.to_thread(self._server.stop)
-        self._say("已停止", "stopped")
+        if began:
+            self._say("已停止", "stopped")
 
     async def _end(self, child: Child) -> None:
         process = child.process
