@@ -135,11 +135,11 @@ class Archive:
         """What lies there, oldest first."""
         return sorted((p for p in self.folder.iterdir() if p.is_file()), key=lambda p: p.stat().st_mtime)
 
-    def report(self, number: int, within_s: float = 40.0) -> Path:
-        """The n-th document that came, 1 first."""
+    def report(self, local_id: str, number: int, within_s: float = 40.0) -> Path:
+        """The n-th document that came of this patient, 1 first."""
 
         def look() -> Path | None:
-            files = self.received()
+            files = [p for p in self.received() if f"[{local_id}]" in dump(p)]
             return files[number - 1] if len(files) >= number else None
 
         return until(f"document {number} at {self.aet}", look, within_s, 0.2)

@@ -119,7 +119,7 @@ def retrieved(where: Region, file: Path) -> tuple[int, str]:
 
 
 def arrives_without_store(where: Region, known: Path, folder: Path) -> Path:
-    """What arrived.  While the store is away: arrivals are taken in and can be read here, what is only in the store says when."""
+    """What arrived while the store is away: it is taken in and can be read; what is only in the store says when."""
     patient, file = made(folder)
     where.storescu(file)
     reader = where.person("chenyu")

@@ -1,4 +1,4 @@
-"""Over real sockets: broken files, hostile names, forged sessions, racing readers. Each gets its answer, nobody falls."""
+"""Over real sockets: broken files, hostile names, forged sessions, racing readers; each gets its answer."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.region import Person, Region, until
 HTML = {"Accept": "text/html"}
 #: A flaw -> what a door may answer over HTTP: the file is refused, or taken in as it is, and the service lives on.
 REFUSED = (Flaw.TRUNCATED, Flaw.LYING_LENGTH, Flaw.EVIL_UID, Flaw.NO_STUDY_UID, Flaw.GARBAGE, Flaw.META_DIFFERS)
+REFUSED_BY_DIMSE = (Flaw.TRUNCATED, Flaw.GARBAGE, Flaw.EVIL_UID, Flaw.LYING_LENGTH)
 TAKEN = (Flaw.WRONG_VR, Flaw.DEEP, Flaw.NO_PREAMBLE)
 
 

@@ -101,7 +101,7 @@ class FilmPath:
 
     # ------------------------------------------------------------ home
     def is_delivered(self, number: int = 1) -> None:
-        document = self.archive.report(number)
+        document = self.archive.report(self.patient.local_id, number)
         self.say(f"the clinic's PACS has it: storescp received {document.name} / 已送达卫生院 PACS")
         text = steps.dump(document)
         assert ENCAPSULATED_PDF in text or "EncapsulatedPDFStorage" in text, text
@@ -113,7 +113,8 @@ class FilmPath:
         assert at_clinic.status_code == 200, at_clinic.text[:300]
         assert at_clinic.content == pdf.read_bytes(), "the clinic's page and its PACS hold the same bytes"
         words = "".join(page.extract_text() for page in PdfReader(pdf).pages)
-        code = re.search(r"https?://\S+/q/([\w-]+)", words)
+        printed = re.sub(r"[\s\u200b]", "", words)  # the address stands in two lines, with places to break it
+        code = re.search(r"https?://[^/]+/q/([\w-]{32})", printed)
         assert code, words
         self.codes.append(code.group(1))
 
@@ -203,12 +204,15 @@ class EcgPath:
         rate = next(m for m in read["measurements"] if m["key"] == "heart_rate")
         self.say(f"heart rate {rate['value']:.0f} {rate['unit']} / 心率")
         assert abs(rate["value"] - 76) < 4
+        assert self._sheet().status_code == 404, "nobody is shown an image before he holds the case"
+
+    def _sheet(self) -> httpx.Response:
         row = steps.case(self.reader, self.case_id)["case"]
-        sheet = self.reader.get(f"/ecg/sheet/{row['clinic_id']}/{row['study_uid']}")
-        assert sheet.status_code == 200 and "<svg" in sheet.text
+        return self.reader.get(f"/ecg/sheet/{row['clinic_id']}/{row['study_uid']}")
 
     def is_critical(self) -> None:
         steps.take(self.reader, self.case_id)
+        assert "<svg" in self._sheet().text
         self.say("the cardiologist marks a finding critical: the ladder starts / 危急值")
         alert = self.reader.json("POST", f"/api/cases/{self.case_id}/alerts", {"finding": "三度房室传导阻滞"})
         self.alert_id = alert["alert_id"]
