@@ -70,6 +70,8 @@ WORDS: Final[dict[str, Text]] = {
 }
 SEX: Final = {"M": Text("男", "Male"), "F": Text("女", "Female"), "O": Text("其他", "Other")}
 URGENCY: Final = {"stat": Text("急诊", "STAT"), "urgent": Text("加急", "Urgent"), "routine": Text("普通", "Routine")}
+#: How a critical finding reached its receiver.
+MEANS: Final = {"page": Text("网页", "page"), "phone": Text("电话", "phone"), "sms": Text("短信", "SMS")}
 MODALITY: Final = {
     "CR": Text("X 线", "Radiography"),
     "DX": Text("X 线", "Radiography"),
@@ -192,9 +194,11 @@ def _critical(line: CriticalLine, zone: str, t: Words) -> str:
     """One record in one line: what, found when and told by whom, received by whom and when, read back, done."""
     zh = t.lang == "zh"
     told = f"{instant(line.found_at, zone, seconds=False)} {line.teller}" + ("发现并通知" if zh else " found and told")
+    words = MEANS.get(line.means, Text(line.means, line.means))
+    means = words.zh if zh else words.en
     parts = [
         line.finding,
-        told + (f"（{line.means}）" if line.means and zh else f" ({line.means})" if line.means else ""),
+        told + (f"（{means}）" if means and zh else f" ({means})" if means else ""),
     ]
     if line.receiver:
         at = f"{instant(line.received_at, zone, seconds=False)} " if line.received_at else ""
