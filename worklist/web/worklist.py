@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from center.errors import Failure
 from center.identity import Actor, CaseId
 from center.permits import Act, permit
 from center.web import Web
@@ -16,7 +17,7 @@ from worklist.sheet import Text
 from worklist.web import list_view
 from worklist.web.answers import bounded, done, json_answer
 from worklist.web.list_view import PAGE_SIZE, ListView
-from worklist.web.reading_view import held_view
+from worklist.web.reading_view import HeldView, held_view
 
 _NONE = "/worklist?nothing=1"
 
@@ -28,7 +29,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
     @routes.get("/worklist", include_in_schema=False)
     def page(request: Request, actor: Actor = Depends(web.actor)) -> Response:
         shown = _view(web, worklist, actor, request.query_params)
-        preview = held_view(worklist.case(actor, CaseId(shown.selected)), actor) if shown.selected else None
+        preview = _preview(worklist, actor, shown.selected)
         nothing = "nothing" in request.query_params
         following = shown.next.case_id if shown.next else ""
         return web.page(
@@ -92,6 +93,14 @@ def _view(web: Web, worklist: Worklist, actor: Actor, query: Mapping[str, str]) 
         tasks=tasks,
         flagged=flagged,
     )
+
+
+def _preview(worklist: Worklist, actor: Actor, case_id: str) -> HeldView | None:
+    """The side panel; None when it can't be had: the list itself must still come."""
+    try:
+        return held_view(worklist.case(actor, CaseId(case_id)), actor) if case_id else None
+    except Failure:
+        return None
 
 
 def _clinics(web: Web, actor: Actor) -> list[tuple[str, Text]]:

@@ -24,7 +24,7 @@
     if (tone) node.dataset.tone = tone;
     else delete node.dataset.tone;
   };
-  const hour = () => new Date(helan.now()).toLocaleTimeString('en-GB', { hour12: false });
+  const hour = () => new Date(helan.now()).toLocaleTimeString('en-GB', { hour12: false, timeZone: words.zone });
 
   /* ---- text on this PC, only while the center does not have it ---- */
   const keep = () => {

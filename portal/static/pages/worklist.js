@@ -97,6 +97,9 @@
       if (!WIDE.matches) peek(true);
     } else if (event.target.closest('#fresh')) { event.preventDefault(); apply(pending, true); } else if (document.body.classList.contains('peek') && !preview.contains(event.target)) peek(false);
   });
+  document.addEventListener('toggle', (event) => {
+    if (event.target.matches?.('details.pop') && event.target.open) $('.menu button:not(.sr)', event.target)?.focus();
+  }, true);
   document.addEventListener('dblclick', (event) => {
     const row = event.target.closest('#rows tr');
     if (row) location.assign(`/cases/${encodeURIComponent(row.dataset.case)}`);
