@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 FIRST_CLINIC = "first"
 ADMIN = "admin"
 _FIRST_PASSWORD = "first-admin.password"
+#: Written by the demo region when it is complete (portal/demo.py).
+_DEMO_LOGINS = "demo-logins.json"
+_DEMO_BEGUN = "demo-begun"
+_BEGUN = "begun"
 
 
 class DemoFirst:
@@ -39,14 +44,17 @@ class EmptyFirst:
     """One administrator and one first clinic that takes C-STORE from this machine; nothing where people are known."""
 
     def before(self, settings: Settings, say: Say) -> None:
+        refuse_demo_outside(settings, demo=False)
+        if has_begun(settings):
+            return
         from portal import wiring
 
-        refuse_demo_outside(settings, demo=False)
         parts = wiring.open_parts(settings, "worker")
         try:
             if not parts.accounts.people(limit=1):
                 say("建立管理员和第一家机构", "making an administrator and a first clinic")
                 begin_empty(parts)
+            (settings.data / _BEGUN).touch()
         finally:
             parts.database.close()
 
@@ -86,31 +94,44 @@ def begun_lines(settings: Settings, password: str) -> list[str]:
 
 def fill_demo(settings: Settings, say: Say) -> list[str]:
     """The lines with the demo's logins; the region is filled first where it is not yet."""
+    if not has_demo(settings) and not has_begun(settings):
+        _fill(settings, say)
+    if not has_demo(settings):
+        return []  # begun with --no-demo: it stays a region of its own
+    logins = json.loads((settings.secrets_dir / _DEMO_LOGINS).read_text("utf-8"))
+    width = max(len(one["login"]) for one in logins)
+    rows = [f"  {one['login']:<{width}}  {one['password']:<22}  {one['does']}" for one in logins]
+    return ["", "演示账号 demo logins", *rows]
+
+
+def _fill(settings: Settings, say: Say) -> None:
     from portal import demo, wiring
 
     parts = wiring.open_parts(settings, "demo")
     try:
-        logins = demo.logins(parts)
-        if not logins:
-            if parts.accounts.people(limit=1) and not _cut_off(settings):
-                return []  # begun with --no-demo: it stays a region of its own
-            say("建立演示区域（六个病例，自制数据）", "making the demo region: six cases by our own generators")
-            (settings.data / "demo-begun").touch()
-            handlers = {**wiring.worker_handlers(parts), **wiring.inference_handlers(parts)}
-            logins = demo.Demo(parts, Runner(parts.database, handlers, parts.clock), lambda _: None).fill()
+        if parts.accounts.people(limit=1) and not _cut_off(settings):
+            (settings.data / _BEGUN).touch()
+            return
+        say("建立演示区域（六个病例，自制数据）", "making the demo region: six cases by our own generators")
+        (settings.data / _DEMO_BEGUN).touch()
+        handlers = {**wiring.worker_handlers(parts), **wiring.inference_handlers(parts)}
+        demo.Demo(parts, Runner(parts.database, handlers, parts.clock), lambda _: None).fill()
     finally:
         parts.database.close()
-    width = max(len(login.login) for login in logins)
-    return ["", "演示账号 demo logins", *(f"  {x.login:<{width}}  {x.password:<22}  {x.does}" for x in logins)]
+
+
+def has_begun(settings: Settings) -> bool:
+    """People are known here, and no demo: known without opening anything, since every start asks."""
+    return (settings.data / _BEGUN).exists()
 
 
 def _cut_off(settings: Settings) -> bool:
     """A first fill began here and did not end."""
-    return (settings.data / "demo-begun").exists()
+    return (settings.data / _DEMO_BEGUN).exists()
 
 
 def has_demo(settings: Settings) -> bool:
-    return (settings.secrets_dir / "demo-logins.json").exists()
+    return (settings.secrets_dir / _DEMO_LOGINS).exists()
 
 
 def refuse_demo_outside(settings: Settings, *, demo: bool) -> None:
