@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+import argon2
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, Response
 from fastapi.testclient import TestClient
 
+from center import postgres_driver as driver
 from center.accounts import Accounts
 from center.codes import Role
 from center.errors import Failure, Stranger
@@ -86,3 +88,21 @@ PEOPLE: dict[str, tuple[tuple[str, Role], ...]] = {
     "admin": (("county", Role.ADMINISTRATOR),),
     "regulator": (("county", Role.REGULATOR),),
 }
+#: A hash that costs little: these tests sign in many times, tests/center looks at the real one.
+_CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def people(dsn: str) -> None:
+    """Everybody of PEOPLE, with PASSWORD; dsn: the administrator's."""
+    hashed = _CHEAP.hash(PASSWORD)
+    with driver.connect(dsn, autocommit=True) as connection:
+        for login, roles in PEOPLE.items():
+            connection.execute(
+                "insert into center.person (person_id, login, name, hash) values (%s, %s, %s, %s)",
+                (f"p-{login}", login, login, hashed),
+            )
+            for clinic_id, role in roles:
+                connection.execute(
+                    "insert into center.membership (person_id, clinic_id, role) values (%s, %s, %s)",
+                    (f"p-{login}", clinic_id, str(role)),
+                )

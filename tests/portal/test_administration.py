@@ -29,7 +29,7 @@ from portal.audit.rows import detail_text, narrowed
 from portal.frame.environment import FRAME_FOLDER
 from portal.frame.texts import load_texts
 from portal.signin import web as signin
-from tests.house import PASSWORD, PEOPLE, browser, csrf_of, house, signed_in
+from tests.house import PASSWORD, PEOPLE, browser, csrf_of, house, people, signed_in
 
 ROOT = Path(__file__).resolve().parents[2]
 XSS = "<script>alert('x')</script>"
@@ -40,12 +40,11 @@ ADMINISTRATION = ["/administration", *(f"/administration/{s}" for s in Section)]
 
 @pytest.fixture
 def accounts(
-    web_database: Database, clinics: tuple[str, ...], clock: HeldClock, identifiers: CountedIdentifiers
-) -> Accounts:
-    accounts = Accounts(web_database, clock, identifiers)
-    for login, roles in PEOPLE.items():
-        accounts.add_person(login, login, PASSWORD, roles)
-    return accounts
+    web_database: Database, emptied: dict[str, str], clinics: tuple[str, ...], clock: HeldClock,
+    identifiers: CountedIdentifiers,
+) -> Accounts:  # fmt: skip
+    people(emptied["admin"])
+    return Accounts(web_database, clock, identifiers)
 
 
 @pytest.fixture
@@ -129,6 +128,8 @@ def test_agreements_peers_models_and_what_is_kept_aside_are_listed_without_value
 ) -> None:
     accounts.add_agreement("shigou", "tertiary", Service.ECG)
     accounts.add_agreement("helan", "tertiary", Service.IMAGING, until=clock.now() - timedelta(days=1))
+    with driver.connect(emptied["admin"], autocommit=True) as connection:
+        connection.execute('update center.agreement set "from" = %s', (clock.now() - timedelta(days=9),))
     ReadStore(web_database).note_model("chest_film", "1.0", "ab" * 32, serving=False, reason="digest", now=clock.now())
     with driver.connect(emptied["admin"], autocommit=True) as connection:
         connection.execute(
@@ -140,7 +141,7 @@ def test_agreements_peers_models_and_what_is_kept_aside_are_listed_without_value
             connection.execute(
                 "insert into gateway.quarantine (clinic_id, sop_uid, sha256, study_uid, sop_class_uid, held_sha256, reason,"
                 " difference, door, received_at) values (%s, %s, %s, '1.2', '1.2', 'x', 'other data set',"
-                " '{(0010,0010)}', 'dimse', now())",
+                " array['(0010,0010)'], 'dimse', now())",
                 (clinic, f"1.2.3.{clinic}", "ab" * 32),
             )
     client = signed_in(app, "admin")
@@ -253,7 +254,7 @@ def test_the_chains_state_is_shown_and_a_changed_row_is_found_when_somebody_asks
     assert "发现 1 处问题" in text and "was changed or swapped" in text
     with web_database.transaction(SYSTEM) as work:
         state = audit_rows.read(work, narrowed()).chain
-    assert state.sealed > 2 and state.unsealed > 0 and state.head_seq == state.sealed
+    assert state.sealed == 2 and state.unsealed > 0 and state.head_seq == state.sealed
 
 
 # ---------------------------------------------------------------- languages

@@ -32,7 +32,7 @@ from center.errors import (
 from center.identity import Actor
 from center.web import COOKIE, Web
 from portal.signin import web as signin
-from tests.house import PASSWORD, PEOPLE, browser, csrf_of, house, signed_in
+from tests.house import PASSWORD, browser, csrf_of, house, people, signed_in
 
 HOMES = {
     "tech": "/clinic",
@@ -56,12 +56,11 @@ def failing(web: Web, failures: Sequence[Failure]) -> APIRouter:
 
 @pytest.fixture
 def accounts(
-    web_database: Database, clinics: tuple[str, ...], clock: HeldClock, identifiers: CountedIdentifiers
-) -> Accounts:
-    accounts = Accounts(web_database, clock, identifiers)
-    for login, roles in PEOPLE.items():
-        accounts.add_person(login, login, PASSWORD, roles)
-    return accounts
+    web_database: Database, emptied: dict[str, str], clinics: tuple[str, ...], clock: HeldClock,
+    identifiers: CountedIdentifiers,
+) -> Accounts:  # fmt: skip
+    people(emptied["admin"])
+    return Accounts(web_database, clock, identifiers)
 
 
 @pytest.fixture
