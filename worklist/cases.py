@@ -116,6 +116,8 @@ def attach_request(parts: Parts, work: Work, row: CaseRow, request: Request | No
     flags = row.flags - {"request_missing"}
     if not same_person(form.name, form.birth_date, row.patient_name, row.patient_birth_date):
         flags |= {"identity_unconfirmed"}
+    birth_date = row.patient_birth_date or form.birth_date
+    age = row.patient_age_years if row.patient_age_years is not None else age_on(birth_date, row.completed_at.date())
     columns: dict[str, Any] = {
         "request_id": request.request_id,
         "question": form.question or row.question,
@@ -123,7 +125,8 @@ def attach_request(parts: Parts, work: Work, row: CaseRow, request: Request | No
         "exam": form.exam or row.exam,
         "accession": row.accession or form.accession,
         "referring": form.referring or row.referring,
-        "patient_age_years": row.patient_age_years if row.patient_age_years is not None else form.age_years,
+        "patient_birth_date": birth_date,
+        "patient_age_years": age if age is not None else form.age_years,
         "patient_sex": row.patient_sex or form.sex,
         "flags": flags,
         "urgency": priority.urgency,

@@ -82,7 +82,7 @@ def case_of_study(parts: Parts, actor: Actor, clinic_id: ClinicId, study_uid: st
 def detail(parts: Parts, actor: Actor, case_id: CaseId) -> CaseDetail:
     """Everything its page shows to this actor; machine reads and drafts to its readers alone."""
     with moves.on_case(parts, actor, case_id, Act.CASE_VIEW, locked=False) as (work, row):
-        work.audit(Act.CASE_VIEW.value, f"case:{case_id}", clinic_id=row.clinic_id)
+        _note_view(work, row)
         is_reader = reports.is_its_reader(actor, row)
         key = {"clinic_id": row.clinic_id, "case_id": row.case_id}
         token = row.lease_token if _holds(parts, actor, row) else ""
@@ -107,6 +107,17 @@ def detail(parts: Parts, actor: Actor, case_id: CaseId) -> CaseDetail:
         gate=_gate(row, draft, reads, verdicts), priors=priors,
         prior_cases=_prior_cases(parts, actor, row, [p.study_uid for p in priors]), **kept,
     )  # fmt: skip
+
+
+def _note_view(work: Work, row: CaseRow) -> None:
+    """A line of the audit, once in ten minutes: the page reads itself again at every change."""
+    thing = f"case:{row.case_id}"
+    seen = work.one(
+        SQL["viewed_lately"], clinic_id=row.clinic_id, act=Act.CASE_VIEW.value, thing=thing,
+        person_id=work.actor.person_id,
+    )  # fmt: skip
+    if seen is None:
+        work.audit(Act.CASE_VIEW.value, thing, clinic_id=row.clinic_id)
 
 
 def _holds(parts: Parts, actor: Actor, row: CaseRow) -> bool:

@@ -438,3 +438,7 @@ select * from worklist.board_notice where alert_id = any(%(alert_ids)s) order by
 -- finish_task_by_key: what happened meanwhile answers it
 update worklist.task set done_at = %(now)s, done_by = %(by)s, reason = %(reason)s
 where clinic_id = %(clinic_id)s and case_id = %(case_id)s and kind = %(kind)s and key = %(key)s and done_at is null;
+
+-- viewed_lately: he looked at it within the last ten minutes (index audit_clinic)
+select 1 as seen from center.audit where clinic_id = %(clinic_id)s and at > now() - interval '10 minutes'
+  and person_id = %(person_id)s and act = %(act)s and thing = %(thing)s limit 1;

@@ -87,6 +87,28 @@ def test_a_request_with_another_name_flags_the_identity(bench: Bench) -> None:
     assert "identity_unconfirmed" in bench.now_is(case).flags
 
 
+def test_a_request_fills_in_what_the_device_did_not_send(bench: Bench) -> None:
+    study = bench.study()
+    case = bench.complete(replace(study, patient=replace(study.patient, sex="", birth_date=None)))
+    assert case.patient_age_years is None
+    bench.room.write_request(
+        TECHNICIAN, SHIGOU, RequestForm(study_uid=case.study_uid, sex="F", birth_date=date(1990, 1, 1))
+    )
+    now = bench.now_is(case)
+    assert (now.patient_sex, now.patient_birth_date) == ("F", date(1990, 1, 1))
+    assert now.patient_age_years is not None and now.patient_age_years >= 36
+
+
+def test_looking_at_a_case_is_audited_once_in_ten_minutes(bench: Bench) -> None:
+    case = bench.arrive()
+    for actor in (TECHNICIAN, TECHNICIAN, READER):
+        bench.room.case(actor, case.case_id)
+    assert bench.query("select person_id from center.audit where act = 'case:view' order by 1") == [
+        ("reader",),
+        ("technician",),
+    ]
+
+
 def test_the_same_accession_twice_is_refused(bench: Bench) -> None:
     bench.room.write_request(TECHNICIAN, SHIGOU, RequestForm(accession="SG1"))
     with pytest.raises(WrongState):
