@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from center.codes import Role, Urgency
 from center.errors import Invalid, NotFound, WrongState
+from center.patients import PatientIdentity
 from center.reads import Decision
 from tests.worklist.bench import ABSTAINED, HELAN, SHIGOU, Bench, finding, person, reader
 from worklist.lifecycle import CaseState
@@ -65,8 +65,7 @@ def test_a_request_of_another_clinic_is_not_matched(bench: Bench) -> None:
 
 def test_a_placeholder_number_matches_nothing(bench: Bench) -> None:
     bench.room.write_request(TECHNICIAN, SHIGOU, RequestForm(local_id="0", name="马忆舟", question="有无骨折？"))
-    study = bench.study()
-    case = bench.complete(replace(study, patient=replace(study.patient, local_id="0")))
+    case = bench.arrive(patient=PatientIdentity("p", "0", "马忆舟"))
     assert case.question == ""
 
 
@@ -88,8 +87,7 @@ def test_a_request_with_another_name_flags_the_identity(bench: Bench) -> None:
 
 
 def test_a_request_fills_in_what_the_device_did_not_send(bench: Bench) -> None:
-    study = bench.study()
-    case = bench.complete(replace(study, patient=replace(study.patient, sex="", birth_date=None)))
+    case = bench.arrive(patient=PatientIdentity("p", "MRN1", "马忆舟"))
     assert case.patient_age_years is None
     bench.room.write_request(
         TECHNICIAN, SHIGOU, RequestForm(study_uid=case.study_uid, sex="F", birth_date=date(1990, 1, 1))
