@@ -21,7 +21,7 @@ from tests import steps
 from tests.contracts import seaweed
 from tests.region import Region, region, until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 DX_STORAGE = "1.2.840.10008.5.1.4.1.1.1.1"
 NO_RESOURCES = 0xA700

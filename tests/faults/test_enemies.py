@@ -20,6 +20,9 @@ from tests.makers.dicom import DX_STORAGE, Exam, Flaw, make_cr
 from tests.makers.dicom import Person as Patient
 from tests.region import Person, Region, until
 
+#: The region is started by the first of these tests.
+pytestmark = pytest.mark.timeout(300)
+
 HTML = {"Accept": "text/html"}
 #: A flaw -> what a door may answer over HTTP: the file is refused, or taken in as it is, and the service lives on.
 REFUSED = (Flaw.TRUNCATED, Flaw.LYING_LENGTH, Flaw.EVIL_UID, Flaw.NO_STUDY_UID, Flaw.GARBAGE, Flaw.META_DIFFERS)

@@ -14,7 +14,7 @@ from tests import steps
 from tests.region import Region, until
 from tests.steps import Archive
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 #: Places in the door, which the sender notices; the others are noticed by nobody outside.
 DOOR = ("ingest.mid_object", "ingest.flushed", "ingest.committed")

@@ -12,6 +12,10 @@ from tests.region import Region
 from tests.steps import Archive
 
 
+#: The region is started by the first of these tests.
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture(scope="module")
 def archive(shared_region: Region) -> Iterator[Archive]:
     made = archive_of(shared_region)
