@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -103,6 +103,6 @@ def pages(web: Web, database: Database, clock: Clock, verify: Callable[[], Audit
     return routes
 
 
-def _asked(wanted: AuditFilter) -> dict[str, str | int]:
+def _asked(wanted: AuditFilter) -> dict[str, Any]:
     narrowed = {f"for_{name}": value for name, value in wanted.query().items() if name != "clinic"}
     return narrowed | ({"before": wanted.before} if wanted.before else {})
