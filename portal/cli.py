@@ -96,13 +96,20 @@ def up(
 
     settings = _settings()
     supervisor = Supervisor(settings, EmptyFirst() if no_demo else DemoFirst(), _say)
-    sys.exit(asyncio.run(supervisor.run()))
+    _leave(asyncio.run(supervisor.run()))
 
 
 def _process(name: str) -> None:
     from portal import processes
 
-    sys.exit(processes.run(name, _settings()))
+    _leave(processes.run(name, _settings()))
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends at once: everything is closed, and taking so large an interpreter apart would hold a stop up for seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @app.command()
