@@ -181,6 +181,8 @@ def _finding(label: Label, logits: Sequence[float], limits: Limits) -> Finding:
 
 def notes(film: FilmInput) -> dict[str, object]:
     """What a clinic may want to know of the picture, whatever the outcome; no patient's data."""
+    if film.pixels.ndim < 2:
+        return {}
     rows, columns = film.pixels.shape[:2]
     return {"rows": rows, "columns": columns, "small_film": rows * columns < _SMALL_FILM_PIXELS}
 

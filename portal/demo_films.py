@@ -161,7 +161,7 @@ def _spine(x: Field, y: Field) -> Field:
     column = _step(0.075 - np.abs(x), 0.012)
     bodies = 0.75 + 0.25 * np.cos(2 * np.pi * y / 0.135) ** 2
     processes = 0.5 * np.exp(-((x / 0.02) ** 2)) * np.cos(np.pi * y / 0.135) ** 8
-    return 0.25 * column * bodies + 0.1 * processes
+    return 0.19 * column * bodies + 0.09 * processes
 
 
 def _airway(x: Field, y: Field) -> Field:
@@ -277,7 +277,7 @@ def _exposed(absorbed: Field, rows: int, columns: int, chance: np.random.Generat
     shown = np.asarray(ndimage.zoom(scattered, scale, order=1, grid_mode=True, mode="nearest"), np.float64)
     low, high = np.percentile(shown, (0.5, 99.5))
     film = np.clip((shown - low) / (high - low), 0, 1) ** chance.uniform(0.85, 1.05)
-    film = 0.03 + 0.92 * (1 - (1 - film) ** 1.45)  # a film's shoulder: the middle does not burn out
+    film = 0.03 + 0.92 * (1 - (1 - film) ** 1.15)  # a film's shoulder: the middle does not burn out
     film += chance.normal(0, 0.008, film.shape) * np.sqrt(1.2 - film)
     return np.clip(_marked(film), 0, 1).astype(np.float32)
 

@@ -217,3 +217,11 @@ def test_a_film_of_another_kind_is_refused_before_its_pixels_are_seen(film_model
     assert given.film is not None
     lateral = replace(given, film=replace(given.film, view_position="LL"))
     assert "chest_score" not in read_film(lateral, film_model).quality
+
+
+def test_the_folder_runs_as_a_monai_bundle(capsys: pytest.CaptureFixture[str]) -> None:
+    from monai.bundle import run
+
+    run(config_file=str(CHEST_FILM / "configs" / "inference.json"), bundle_root=str(CHEST_FILM))
+    printed = capsys.readouterr().out
+    assert "adult.png" in printed and "frontal_chest" in printed

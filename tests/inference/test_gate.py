@@ -61,6 +61,8 @@ def test_a_tag_may_reject(changes: dict[str, object], code: str) -> None:
         (np.full((256, 256), np.inf, np.float32), "unreadable_pixels"),
         (np.random.default_rng(0).random((64, 256), dtype=np.float32), "unknown_kind"),
         (np.random.default_rng(0).random((256, 256, 3), dtype=np.float32), "unknown_kind"),
+        (np.random.default_rng(0).random(9, dtype=np.float32), "unknown_kind"),
+        (np.zeros((0, 0), np.float32), "unknown_kind"),
         (np.random.default_rng(0).random((100, 400), dtype=np.float32), "not_frontal_chest"),
         (np.random.default_rng(0).random((400, 100), dtype=np.float32), "not_frontal_chest"),
     ],
