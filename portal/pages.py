@@ -13,6 +13,7 @@ from center.web import PageRequest, Render
 from portal.frame.environment import pages_of
 from portal.frame.frame import Frame, NavItem
 
+ClinicName = Callable[[str, str], str]
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders with pages and texts, by the name that templates use.
 FOLDERS = {
@@ -34,8 +35,8 @@ NAV: tuple[tuple[Role, NavItem], ...] = (
 _READING_PATHS = ("/worklist", "/cases", "/dispatch")
 
 
-def renderer(clock: Clock, *, demo: bool, clinic_name: Callable[[str], str]) -> Render:
-    """Renders with the texts of all rooms; clinic_name: the name by code, for the top bar."""
+def renderer(clock: Clock, *, demo: bool, clinic_name: ClinicName) -> Render:
+    """Renders with the texts of all rooms; clinic_name: (code, language) -> name, for the top bar."""
     pages = pages_of({name: folder for name, folder in FOLDERS.items() if folder.is_dir()})
 
     def render(template: str, page: PageRequest, context: Mapping[str, Any]) -> str:
@@ -45,7 +46,7 @@ def renderer(clock: Clock, *, demo: bool, clinic_name: Callable[[str], str]) -> 
     return render
 
 
-def frame_of(page: PageRequest, clock: Clock, demo: bool, clinic_name: Callable[[str], str]) -> Frame:
+def frame_of(page: PageRequest, clock: Clock, demo: bool, clinic_name: ClinicName) -> Frame:
     actor = page.session.actor if page.session else None
     reading = page.url.startswith(_READING_PATHS)
     return Frame(
@@ -57,7 +58,7 @@ def frame_of(page: PageRequest, clock: Clock, demo: bool, clinic_name: Callable[
         density=page.density or ("dense" if reading else "roomy"),
         person=actor.name if actor else "",
         roles=_roles(actor),
-        clinic=_clinic(actor, clinic_name),
+        clinic=_clinic(actor, clinic_name, page.lang),
         nav=_nav(actor),
         demo=demo,
     )
@@ -67,9 +68,9 @@ def _roles(actor: Actor | None) -> tuple[str, ...]:
     return tuple(sorted({f"portal.role.{m.role}" for m in actor.memberships})) if actor else ()
 
 
-def _clinic(actor: Actor | None, clinic_name: Callable[[str], str]) -> str:
+def _clinic(actor: Actor | None, clinic_name: ClinicName, lang: str) -> str:
     own = sorted(actor.own_clinics) if actor else []
-    return clinic_name(own[0]) if len(own) == 1 else ""
+    return clinic_name(own[0], lang) if len(own) == 1 else ""
 
 
 def _nav(actor: Actor | None) -> tuple[NavItem, ...]:

@@ -94,8 +94,9 @@ def open_parts(settings: Settings, process: str) -> Parts:
     gateway.bind(reports=worklist, access=worklist)
 
     @lru_cache(maxsize=1000)
-    def clinic_name(clinic_id: str) -> str:
-        return next((str(c["name"]) for c in accounts.clinics() if c["clinic_id"] == clinic_id), "")
+    def clinic_name(clinic_id: str, lang: str) -> str:
+        found = next((c for c in accounts.clinics() if c["clinic_id"] == clinic_id), None)
+        return str(found["name_en" if lang == "en" else "name"]) if found else ""
 
     web = Web(accounts, renderer(clock, demo=demo, clinic_name=clinic_name), frozenset({settings.public_url}))
     return Parts(
