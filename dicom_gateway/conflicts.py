@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from dicom_gateway.dicom_scan import Element, Elements, Header
 
@@ -37,6 +37,12 @@ _FORWARDING: Final = frozenset(
 )
 _SWAPPED: Final = {"US": 2, "SS": 2, "OW": 2, "AT": 2, "UL": 4, "SL": 4, "FL": 4, "OF": 4, "OL": 4, "FD": 8, "OD": 8, "SV": 8, "UV": 8, "OV": 8}  # fmt: skip
 _SLAB: Final = 1 << 22
+
+
+class Digest(Protocol):
+    """What takes bytes and gives their digest."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def _item(item: Elements) -> list[Element | bytes]:
     return [*parts, b"{"]
 
 
-def _value(out: hashlib._Hash, header: Header, element: Element) -> None:
+def _value(out: Digest, header: Header, element: Element) -> None:
     width = _SWAPPED.get(element.vr, 1) if header.big_endian else 1
     if element.length > 4096:
         _update(out, header, element.offset, element.length, width)
@@ -116,7 +122,7 @@ def _value(out: hashlib._Hash, header: Header, element: Element) -> None:
     out.update(raw.rstrip(b"\x00 ") + b"|")
 
 
-def _update(out: hashlib._Hash, header: Header, offset: int, length: int, width: int) -> None:
+def _update(out: Digest, header: Header, offset: int, length: int, width: int) -> None:
     for at in range(offset, offset + length, _SLAB):
         piece = header.buffer[at : min(at + _SLAB, offset + length)]
         out.update(_swap(bytes(piece), width) if width > 1 else piece)

@@ -30,7 +30,7 @@ MAX_ELEMENTS: Final = 400_000
 #: Text and small binary together; pixel data, waveforms, documents and LUTs don't count.
 MAX_HEADER_BYTES: Final = 64 << 20
 #: What a deflated data set may grow to: its pixels are kept deflated, this is for finding them.
-MAX_INFLATED_BYTES: Final = 512 << 20
+MAX_INFLATED_BYTES: Final = 256 << 20
 _LARGE_BYTES: Final = 1 << 20
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})

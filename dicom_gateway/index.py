@@ -38,7 +38,7 @@ class Index:
 
     def instances(self, actor: Actor, clinic_id: ClinicId, study_uid: str) -> Sequence[InstanceRef]:
         """In reading order: by series and instance number."""
-        with self._database.transaction(actor, [clinic_id]) as work:
+        with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
             rows = work.all(QUERIES["instances"], clinic=clinic_id, study=study_uid, limit=MAX_INSTANCES)
         return [reference_of(row) for row in rows]
 
@@ -54,7 +54,7 @@ class Index:
 
     def read_bytes(self, actor: Actor, clinic_id: ClinicId, sop_uid: str) -> bytes:
         """A whole instance as a Part 10 file, wherever its bytes are.  Raises NotFound, Unavailable."""
-        with self._database.transaction(actor, [clinic_id]) as work:
+        with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
             row = work.one(QUERIES["held_instance"], clinic=clinic_id, sop=sop_uid)
         if row is None:
             raise NotFound("没有找到该影像。", "There is no such instance.", {"sop": sop_uid})
@@ -86,7 +86,7 @@ class Index:
                 "Fill in the patient's number, the name and the reason of the correction.",
             )
         now = self._clock.now()
-        with self._database.transaction(actor, [clinic_id]) as work:
+        with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
             person = {
                 "name": name, "person_name": name, "pinyin": search_key(name),
                 "sex": sex.upper()[:1], "birth_date": birth_date,
@@ -128,7 +128,7 @@ class Index:
         besides: str = "",
         limit: int,
     ) -> list[StudySummary]:
-        with self._database.transaction(actor, [clinic_id]) as work:
+        with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
             rows = work.all(
                 QUERIES["summaries"],
                 clinic=clinic_id, study=study, patient=patient, besides=besides, limit=limit,

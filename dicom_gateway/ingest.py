@@ -254,6 +254,7 @@ class Door:
         """The study's row, made or moved on, with its patient."""
         clinic = provenance.clinic_id
         described = _study_fields(header)
+        notes: list[str] = []
         if study is None:
             patient, notes = self._patient(work, header, clinic, now)
             try:
@@ -330,7 +331,7 @@ class Door:
 
     def finish_upload(self, actor: Actor, clinic_id: ClinicId, study_uids: list[str]) -> None:
         """A page says that an upload is whole: its studies are complete without further waiting."""
-        with self._database.transaction(actor, [clinic_id]) as work:
+        with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
             for uid in study_uids[:1000]:
                 complete(work, clinic_id, uid, self._clock.now())
 

@@ -15,7 +15,9 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
+from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom.pixels.utils import pixel_array
 
 from center.patients import age_on
 from center.reads import Abstention, FilmInput, Reason
@@ -146,7 +148,7 @@ def _own_window(dataset: Dataset) -> tuple[float, float] | None:
     center, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
     if center is None or width is None or center == "" or width == "":
         return None
-    first = [float(v[0]) if isinstance(v, pydicom.multival.MultiValue) else float(v) for v in (center, width)]
+    first = [float(v[0]) if isinstance(v, MultiValue) else float(v) for v in (center, width)]
     return (first[0], first[1]) if first[1] > 0 and np.isfinite(first).all() else None
 
 

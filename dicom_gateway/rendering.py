@@ -13,7 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from center.errors import BadQuery, NotFound, Unreadable
@@ -113,8 +115,6 @@ def rendered(dataset: Dataset, look: Look) -> bytes:
 def _colour(dataset: Dataset) -> npt.NDArray[np.uint8] | Abstention:
     if str(dataset.get("PhotometricInterpretation", "")) != "PALETTE COLOR":
         return colour_of(dataset)
-    from pydicom.pixels import apply_color_lut, pixel_array
-
     try:
         looked_up = apply_color_lut(pixel_array(dataset, index=0), dataset)
     except (ValueError, AttributeError, KeyError, IndexError):

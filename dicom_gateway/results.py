@@ -26,7 +26,7 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from center.ports import SealedReport, StoredRead
 from center.reads import Code, Decision, Outcome, PreliminaryRead
@@ -246,7 +246,7 @@ def _file(made: Dataset) -> bytes:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID, meta.ImplementationVersionName = _IMPLEMENTATION_UID, "HELAN_1"
+    meta.ImplementationClassUID, meta.ImplementationVersionName = UID(_IMPLEMENTATION_UID), "HELAN_1"
     made.file_meta = meta
     out = io.BytesIO()
     pydicom.dcmwrite(out, made, enforce_file_format=True, little_endian=True, implicit_vr=False)

@@ -126,7 +126,7 @@ class Piece:
         self.path = folder / f"{secrets.token_hex(12)}.part"
         self._digest = hashlib.sha256()
         self.size = 0
-        self.names = ("", "")  # class and instance by its header, once it was looked at
+        self.names: tuple[str, str] = ("", "")  # class and instance by its header, once it was looked at
         self.superfluous = False  # its bytes lie in the store or at another host already
         self._checked = 0
         self._kept = False

@@ -76,7 +76,7 @@ class Shelf:
     ) -> list[Shelved]:
         """Rows in reading order.  Raises NotFound."""
         clinic = self.clinic_of(actor, scope, study)
-        with self._database.transaction(actor, [clinic]) as work:  # type: ignore[list-item]  # a clinic's id
+        with self._database.transaction(actor, actor.clinics & {clinic}) as work:
             rows = work.all(
                 QUERIES["shelf"], clinic=clinic, study=study, series=series, sop=sop, with_metadata=metadata,
                 visibilities=list(scope.visibilities), limit=MAX_INSTANCES,
@@ -89,7 +89,7 @@ class Shelf:
         """Which of the scope's clinics holds the study.  Raises NotFound."""
         if scope.studies is not None and study not in scope.studies:
             raise _nothing()
-        with self._database.transaction(actor, scope.clinics) as work:  # type: ignore[arg-type]
+        with self._database.transaction(actor, actor.clinics & set(scope.clinics)) as work:
             rows = work.all(QUERIES["clinics_of_study"], study=study)
         if not rows:
             raise _nothing()
@@ -97,7 +97,7 @@ class Shelf:
 
     def identity(self, actor: Actor, clinic: str, study: str) -> Row | None:
         """The patient's row of a study that was put right, else None."""
-        with self._database.transaction(actor, [clinic]) as work:  # type: ignore[list-item]
+        with self._database.transaction(actor, actor.clinics & {clinic}) as work:
             row = work.one(QUERIES["corrected_identity"], clinic=clinic, study=study)
         return row if row is not None and row["corrections"] else None
 

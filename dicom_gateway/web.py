@@ -210,7 +210,7 @@ def _search_routes(routes: APIRouter, ask: Ask, gateway: Gateway) -> None:
         pairs = [(k, v) for k, v in request.query_params.multi_items() if k not in fixed]
         query = qido.parse(level, [*pairs, *fixed.items()])
         sql, params = qido.statement(query, asking.scope)
-        with gateway.database.transaction(asking.actor, asking.scope.clinics) as work:  # type: ignore[arg-type]
+        with gateway.database.transaction(asking.actor, asking.actor.clinics & set(asking.scope.clinics)) as work:
             rows = work.all(sql, **params)
         more = len(rows) > query.limit
         answers = [

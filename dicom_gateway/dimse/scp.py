@@ -137,7 +137,7 @@ class Receiver:
         """Who is calling; the verdict is read by the negotiation that follows in this thread."""
         verdict = self._ae.verdict
         verdict.stranger = verdict.too_many = False
-        request = event.assoc.requestor
+        request: Any = event.assoc.requestor  # the library types half of it
         title, address = str(request.primitive.calling_ae_title).strip(), str(request.address)
         try:
             peer = self._peers.caller(title, address)
@@ -179,7 +179,8 @@ class Receiver:
 
     def _accept(self, event: evt.Event, session: _Session) -> bool:
         """False when it was kept aside.  Raises Failure."""
-        request, syntax = event.request, str(event.context.transfer_syntax)
+        request: Any = event.request
+        syntax = str(event.context.transfer_syntax)
         sop_class, sop_uid = str(request.AffectedSOPClassUID or ""), str(request.AffectedSOPInstanceUID or "")
         if not sop_class or not sop_uid:
             raise Mismatched("命令缺少 UID。", "The command lacks a UID.", {"tag": "00001000"})
@@ -200,9 +201,10 @@ class Receiver:
 
 def _data_set(event: evt.Event) -> Iterator[bytes]:
     """The data set's bytes as they came on the wire."""
-    staged = getattr(event.request, "_dataset_path", None)
+    request: Any = event.request
+    staged = getattr(request, "_dataset_path", None)
     if staged is None:
-        raw = event.request.DataSet or BytesIO()
+        raw = request.DataSet or BytesIO()
         yield raw.getvalue()
         return
     with Path(staged).open("rb") as file:
@@ -218,7 +220,8 @@ def _echo(event: evt.Event) -> int:
 
 
 def _socket(event: evt.Event) -> socket.socket:
-    return event.assoc.dul.socket.socket
+    dul: Any = event.assoc.dul
+    return dul.socket.socket
 
 
 def _acknowledge_quickly(event: evt.Event) -> None:

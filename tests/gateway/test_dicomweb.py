@@ -31,9 +31,7 @@ from tests.gateway.conftest import House
 from tests.makers.dicom import Exam, Flaw, Person, encapsulated, make_cr, make_ct, multi_frame, uid, written
 
 SHIGOU, HELAN = ClinicId("shigou"), ClinicId("helan")
-TECHNICIAN = Actor(
-    PersonId("t1"), "tech", "技师甲", memberships=frozenset({Membership(SHIGOU, Role.TECHNICIAN)})
-)
+TECHNICIAN = Actor(PersonId("t1"), "tech", "技师甲", memberships=frozenset({Membership(SHIGOU, Role.TECHNICIAN)}))
 OTHER = replace(TECHNICIAN, person_id=PersonId("t2"), memberships=frozenset({Membership(HELAN, Role.TECHNICIAN)}))
 READER = Actor(
     PersonId("r1"), "reader", "陈屿", memberships=frozenset({Membership(ClinicId("tertiary"), Role.READER)}),
@@ -42,7 +40,7 @@ READER = Actor(
 )  # fmt: skip
 DISPATCHER = replace(READER, person_id=PersonId("d1"), memberships=frozenset({Membership(ClinicId("county"), Role.DISPATCHER)}), readings=frozenset())  # fmt: skip
 PEOPLE = {p.person_id: p for p in (TECHNICIAN, OTHER, READER, DISPATCHER)}
-FRAMES = 'multipart/related; type=application/octet-stream; transfer-syntax=*'
+FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
 
 class Access:
@@ -109,7 +107,9 @@ def parts_of(answer) -> list[tuple[str, bytes]]:
 
 def related(*files: bytes, kind: str = "application/dicom", end: bool = True) -> tuple[bytes, dict[str, str]]:
     body = b"".join(b"--B0\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + f + b"\r\n" for f in files)
-    return body + (b"--B0--\r\n" if end else b""), {"Content-Type": 'multipart/related; type="application/dicom"; boundary=B0'}
+    return body + (b"--B0--\r\n" if end else b""), {
+        "Content-Type": 'multipart/related; type="application/dicom"; boundary=B0'
+    }
 
 
 def path_of(raw: bytes) -> str:
@@ -134,15 +134,15 @@ def test_the_viewers_list_is_answered_with_what_it_shows(house: House, client: T
         assert tag in cr
     assert cr["00100010"]["Value"] == [{"Alphabetic": "Zhang^San", "Ideographic": "张^三"}]
     assert cr["00080050"]["Value"] == ["A7"] and ct["00201208"]["Value"] == [3] and ct["00201206"]["Value"] == [1]
-    series = client.get(f"/dicom-web/studies/{ct['0020000D']['Value'][0]}/series?includefield=00080021,00080031,0008103E,00200011").json()
+    series = client.get(
+        f"/dicom-web/studies/{ct['0020000D']['Value'][0]}/series?includefield=00080021,00080031,0008103E,00200011"
+    ).json()
     assert series[0]["00201209"]["Value"] == [3] and series[0]["00080060"]["Value"] == ["CT"]
     instances = client.get(f"/dicom-web/studies/{ct['0020000D']['Value'][0]}/instances").json()
     assert [i["00200013"]["Value"][0] for i in instances] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("query", "hits"),
-    [
+SEARCHES = (
         ("PatientName=*三*", 1), ("PatientName=zhangsan", 1), ("PatientName=zs", 1), ("PatientName=Zhang^San*", 1),
         ("PatientName=shanxiong", 1), ("PatientName=danxiong", 1), ("PatientName=单雄", 1), ("PatientName=wang*", 0),
         ("PatientName=*iong*", 1), ("PatientID=S1001", 1), ("00100020=S10*", 1), ("00100020=S100?", 1), ("00100020=S", 0),
@@ -150,20 +150,32 @@ def test_the_viewers_list_is_answered_with_what_it_shows(house: House, client: T
         ("ModalitiesInStudy=CR", 1), ("ModalitiesInStudy=CT,CR", 2), ("AccessionNumber=X%25", 0), ("AccessionNumber=*", 2),
         ("StudyDescription=头颅*", 1), ("limit=1", 1), ("limit=5&offset=1", 1), ("offset=7", 0), ("PatientName=", 2),
         ("PatientSex=F", 1), ("PatientName='; drop table gateway.study;--", 0),
-    ],
 )  # fmt: skip
-def test_searches(house: House, client: TestClient, query: str, hits: int) -> None:
+
+
+def test_searches(house: House, client: TestClient) -> None:
     house.accept(make_cr(1, size=(64, 64)))
     person = Person("Z9", "Shan^Xiong=单^雄", "F", date(1990, 1, 1))
-    house.accept(make_ct(3, slices=1, person=person, exam=Exam(at=datetime(2026, 11, 23, 8, 0), description="头颅平扫"))[0])
-    answer = client.get(f"/dicom-web/studies?{query}")
-    assert answer.status_code == 200 and len(answer.json()) == hits
+    house.accept(
+        make_ct(3, slices=1, person=person, exam=Exam(at=datetime(2026, 11, 23, 8, 0), description="头颅平扫"))[0]
+    )
+    for query, hits in SEARCHES:
+        answer = client.get(f"/dicom-web/studies?{query}")
+        assert (query, answer.status_code, len(answer.json())) == (query, 200, hits)
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "NoSuchThing=1", "StudyDate=yesterday", "00109999=1", "offset=99999999", "Rows=5"])
-def test_a_search_that_cannot_be_is_told_so(client: TestClient, query: str) -> None:
-    answer = client.get(f"/dicom-web/studies?{query}")
-    assert answer.status_code == 400 and answer.json()["zh"] and answer.json()["en"]
+def test_a_search_that_cannot_be_is_told_so(client: TestClient) -> None:
+    for query in (
+        "limit=-1",
+        "limit=x",
+        "NoSuchThing=1",
+        "StudyDate=yesterday",
+        "00109999=1",
+        "offset=99999999",
+        "Rows=5",
+    ):
+        answer = client.get(f"/dicom-web/studies?{query}")
+        assert (query, answer.status_code) == (query, 400) and answer.json()["zh"] and answer.json()["en"]
 
 
 def test_more_results_are_announced_and_bounded(house: House, client: TestClient) -> None:
@@ -221,7 +233,9 @@ def test_objects_come_back_as_they_came(house: House, client: TestClient) -> Non
     study = "/dicom-web" + path_of(files[0]).split("/series/")[0]
     answer = client.get(study, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
     assert [body for _, body in parts_of(answer)] == files
-    assert all(kind.startswith("application/dicom; transfer-syntax=1.2.840.10008.1.2.1") for kind, _ in parts_of(answer))
+    assert all(
+        kind.startswith("application/dicom; transfer-syntax=1.2.840.10008.1.2.1") for kind, _ in parts_of(answer)
+    )
     one = client.get(f"/dicom-web{path_of(files[1])}", headers={"Accept": "application/dicom"})
     assert one.content == files[1] and one.headers["content-type"] == "application/dicom"
     assert client.get(study, headers={"Accept": "image/png"}).status_code == 406
@@ -250,7 +264,9 @@ def compressed(syntax, frames: int = 3) -> tuple[bytes, np.ndarray]:
     [(RLELossless, "image/dicom-rle"), (JPEG2000Lossless, "image/jp2"), (JPEGLSLossless, "image/jls")],
     ids=["rle", "j2k", "jls"],
 )
-def test_frames_are_labelled_as_they_are_and_decoded_when_asked(house: House, client: TestClient, syntax, label: str) -> None:
+def test_frames_are_labelled_as_they_are_and_decoded_when_asked(
+    house: House, client: TestClient, syntax, label: str
+) -> None:
     raw, pixels = compressed(syntax)
     house.accept(raw)
     frame = f"/dicom-web{path_of(raw)}/frames/2"
@@ -264,7 +280,9 @@ def test_frames_are_labelled_as_they_are_and_decoded_when_asked(house: House, cl
     assert len(all_three) == 3
     picture = Image.open(BytesIO(client.get(f"{frame}/rendered", headers={"Accept": "image/png"}).content))
     assert picture.size == (40, 32) and np.ptp(np.asarray(picture)) > 50
-    whole = client.get(f"/dicom-web{path_of(raw)}", headers={"Accept": "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"})
+    whole = client.get(
+        f"/dicom-web{path_of(raw)}", headers={"Accept": "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"}
+    )
     assert np.array_equal(dcmread(BytesIO(whole.content)).pixel_array, pixels)
 
 
@@ -297,7 +315,10 @@ def test_pictures_and_thumbnails(house: House, client: TestClient) -> None:
     raw = make_cr(1, size=(300, 200))
     house.accept(raw)
     thumbnail = client.get(f"/dicom-web{path_of(raw)}/thumbnail?viewport=100,100", headers={"Accept": "image/jpeg"})
-    assert thumbnail.headers["content-type"] == "image/jpeg" and Image.open(BytesIO(thumbnail.content)).size == (67, 100)
+    assert thumbnail.headers["content-type"] == "image/jpeg" and Image.open(BytesIO(thumbnail.content)).size == (
+        67,
+        100,
+    )
     dark = client.get(f"/dicom-web{path_of(raw)}/rendered?window=4000,10", headers={"Accept": "image/png"})
     light = client.get(f"/dicom-web{path_of(raw)}/rendered?window=10,10", headers={"Accept": "image/png"})
     assert np.asarray(Image.open(BytesIO(dark.content))).mean() < np.asarray(Image.open(BytesIO(light.content))).mean()
@@ -344,11 +365,19 @@ def test_files_are_stored_and_named(house: House, client: TestClient) -> None:
 
 
 def test_good_and_bad_parts_are_told_apart(house: House, client: TestClient) -> None:
-    good, cut, evil = make_cr(1, size=(64, 64)), make_cr(2, size=(64, 64), flaw=Flaw.TRUNCATED), make_cr(3, size=(64, 64), flaw=Flaw.EVIL_UID)
+    good, cut, evil = (
+        make_cr(1, size=(64, 64)),
+        make_cr(2, size=(64, 64), flaw=Flaw.TRUNCATED),
+        make_cr(3, size=(64, 64), flaw=Flaw.EVIL_UID),
+    )
     body, headers = related(good, cut, evil)
     answer = client.post("/dicom-web/studies", content=body, headers=headers)
     assert answer.status_code == 202 and len(answer.json()["00081199"]["Value"]) == 1
-    reasons = [i["00081197"]["Value"][0] for key in ("00081198", "0008119A") for i in answer.json().get(key, {}).get("Value", [])]
+    reasons = [
+        i["00081197"]["Value"][0]
+        for key in ("00081198", "0008119A")
+        for i in answer.json().get(key, {}).get("Value", [])
+    ]
     assert sorted(reasons) == [0xA900, 0xC000]
     only_bad = client.post("/dicom-web/studies", content=related(cut)[0], headers=headers)
     assert only_bad.status_code == 400 and "byte" in only_bad.json()["facts"] and only_bad.json()["zh"]
@@ -365,9 +394,7 @@ def test_other_content_is_kept_aside_with_a_warning(house: House, client: TestCl
     assert client.get(f"/dicom-web{path_of(first)}", headers={"Accept": "application/dicom"}).content == first
 
 
-@pytest.mark.parametrize(
-    ("content", "headers", "status"),
-    [
+BODIES = (
         (b"", {"Content-Type": 'multipart/related; type="application/dicom"; boundary=B0'}, 400),
         (b"--B0--\r\n", {"Content-Type": 'multipart/related; type="application/dicom"; boundary=B0'}, 400),
         (b"hello", {"Content-Type": "text/html"}, 415),
@@ -375,11 +402,13 @@ def test_other_content_is_kept_aside_with_a_warning(house: House, client: TestCl
         (b"hello", {"Content-Type": 'multipart/related; type="application/dicom"'}, 400),
         (b"garbage without any boundary", {"Content-Type": 'multipart/related; type="application/dicom"; boundary=B0'}, 400),
         (related(b"<html>", kind="text/html")[0], related()[1], 415),
-    ],
 )  # fmt: skip
-def test_bodies_that_are_none(client: TestClient, content: bytes, headers: dict[str, str], status: int) -> None:
-    answer = client.post("/dicom-web/studies", content=content, headers=headers)
-    assert answer.status_code == status and answer.json()["en"]
+
+
+def test_bodies_that_are_none(client: TestClient) -> None:
+    for content, headers, status in BODIES:
+        answer = client.post("/dicom-web/studies", content=content, headers=headers)
+        assert (content, answer.status_code) == (content, status) and answer.json()["en"]
 
 
 def test_a_body_cut_off_keeps_what_was_whole(house: House, client: TestClient) -> None:
@@ -397,9 +426,13 @@ def test_a_study_is_named_in_the_address(client: TestClient) -> None:
     body, headers = related(raw)
     study = path_of(raw).split("/")[2]
     assert client.post(f"/dicom-web/studies/{study}", content=body, headers=headers).status_code == 200
-    other = client.post(f"/dicom-web/studies/{uid('other')}", content=related(make_cr(2, size=(64, 64)))[0], headers=headers)
+    other = client.post(
+        f"/dicom-web/studies/{uid('other')}", content=related(make_cr(2, size=(64, 64)))[0], headers=headers
+    )
     assert other.status_code == 409
-    assert client.post("/dicom-web/studies", content=raw, headers={"Content-Type": "application/dicom"}).status_code == 200
+    assert (
+        client.post("/dicom-web/studies", content=raw, headers={"Content-Type": "application/dicom"}).status_code == 200
+    )
 
 
 def test_a_full_disk_answers_507_and_who_may_not_upload_403(house: House, client: TestClient) -> None:
@@ -424,7 +457,9 @@ def case(house: House, access: Access) -> tuple[str, bytes, bytes]:
     return "/cases/c1/dicom-web", film, stranger
 
 
-def test_a_reader_sees_exactly_his_case(client: TestClient, case: tuple[str, bytes, bytes], access: Access, house: House) -> None:
+def test_a_reader_sees_exactly_his_case(
+    client: TestClient, case: tuple[str, bytes, bytes], access: Access, house: House
+) -> None:
     root, film, stranger = case
     as_reader = {"x-person": "r1"}
     found = client.get(f"{root}/studies?00100020=S1001", headers=as_reader).json()
@@ -466,13 +501,19 @@ def test_a_readers_result_bears_his_name_and_is_for_readers(
     assert client.get("/dicom-web/studies").json()[0]["00201208"]["Value"] == [1]
     rows = house.rows("select origin, visibility, person_id from gateway.instance where origin = 'result'")
     assert rows == [{"origin": "result", "visibility": "readers", "person_id": "r1"}]
-    assert house.rows("select pending from gateway.study where study_uid = %(s)s", s=str(saved.StudyInstanceUID)) == [{"pending": 1}]
-    foreign = client.post(f"{root}/studies", content=related(make_cr(9, size=(64, 64)))[0], headers={**headers, "x-person": "r1"})
+    assert house.rows("select pending from gateway.study where study_uid = %(s)s", s=str(saved.StudyInstanceUID)) == [
+        {"pending": 1}
+    ]
+    foreign = client.post(
+        f"{root}/studies", content=related(make_cr(9, size=(64, 64)))[0], headers={**headers, "x-person": "r1"}
+    )
     assert foreign.status_code == 409
     assert client.post(f"{root}/studies", content=body, headers={**headers, "x-person": "t1"}).status_code == 403
 
 
-def test_machine_results_are_seen_by_readers_only(house: House, client: TestClient, case: tuple[str, bytes, bytes]) -> None:
+def test_machine_results_are_seen_by_readers_only(
+    house: House, client: TestClient, case: tuple[str, bytes, bytes]
+) -> None:
     root, film, _ = case
     study = path_of(film).split("/")[2]
     result = make_cr(3, size=(64, 64), study_uid=study, modality="DX")
@@ -486,7 +527,14 @@ def test_an_identity_put_right_is_what_the_viewer_shows(house: House, client: Te
     house.accept(raw)
     study = path_of(raw).split("/")[2]
     house.gateway.index.correct_identity(
-        TECHNICIAN, SHIGOU, study, local_id="S2002", name="李四", sex="F", birth_date=date(1970, 1, 1), reason="选错患者"
+        TECHNICIAN,
+        SHIGOU,
+        study,
+        local_id="S2002",
+        name="李四",
+        sex="F",
+        birth_date=date(1970, 1, 1),
+        reason="选错患者",
     )
     shown = client.get(f"/dicom-web{path_of(raw)}/metadata").json()[0]
     assert shown["00100020"]["Value"] == ["S2002"] and shown["00100010"]["Value"] == [{"Alphabetic": "李四"}]
