@@ -8,7 +8,7 @@ from datetime import date, datetime
 from urllib.parse import quote, urlencode
 
 from center.codes import Service
-from center.identity import Actor
+from center.identity import SYSTEM, Actor
 from center.permits import Act, permitted
 from center.ports import InstanceRef, StoredRead, StudySummary
 from center.reads import Decision, Finding, Measurement, Outcome
@@ -108,6 +108,16 @@ class AlertView:
 
 
 @dataclass(frozen=True, slots=True)
+class EventView:
+    """One line of the history; by: empty for the center's own processes."""
+
+    event: str
+    at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldView:
     """What anybody who reads for the clinic sees of a case. can: names of what the state and his rights allow now
     (open, take, amend, withdraw, raise)."""
@@ -123,7 +133,7 @@ class HeldView:
     deliveries: tuple[Delivery, ...]
     alerts: tuple[AlertView, ...]
     tasks: tuple[Task, ...]
-    events: tuple[CaseEventRow, ...]
+    events: tuple[EventView, ...]
     can: frozenset[str]
     finished: bool
     banners: tuple[Banner, ...] = ()
@@ -184,7 +194,7 @@ def held_view(detail: CaseDetail, actor: Actor) -> HeldView:
         deliveries=detail.deliveries,
         alerts=_alerts(detail, actor),
         tasks=tuple(t for t in detail.tasks if t.done_at is None and t.for_role == "reader"),
-        events=detail.events,
+        events=tuple(_event(e) for e in detail.events),
         can=_can(detail, actor),
         finished=case.state in FINISHED,
         banners=_banners(detail),
@@ -320,6 +330,10 @@ def _prior(study: StudySummary, case: CaseRow | None) -> PriorView:
         version=case.version if case else 0,
         service=Service.ECG if modality == "ECG" else Service.IMAGING,
     )
+
+
+def _event(row: CaseEventRow) -> EventView:
+    return EventView(row.event, row.at, "" if row.actor_name == SYSTEM.name else row.actor_name, row.reason)
 
 
 def _waiting(detail: CaseDetail) -> frozenset[str]:
