@@ -244,3 +244,10 @@ def stow(program: httpx.Client, *files: bytes, path: str = "/dicom-web/studies")
     kind = 'multipart/related; type="application/dicom"; boundary=part'
     headers = {"Content-Type": kind, "Accept": "application/dicom+json"}
     return program.post(path, content=parts + b"--part--\r\n", headers=headers)
+
+
+def first_of_all(region: Region, reader: Person, case_id: str) -> None:
+    """Returns when this case is the one that "next" gives: a colleague takes what stands before it."""
+    colleague = region.person("shenzhiwei")
+    while (ahead := reader.json("GET", "/api/worklist?view=waiting&limit=1")["rows"][0]["case_id"]) != case_id:
+        assert colleague.json("POST", "/api/cases/next")["case_id"] == ahead

@@ -151,6 +151,7 @@ def test_of_two_readers_who_take_the_same_case_at_once_one_holds_it(shared_regio
     stale = loser.post(f"/api/cases/{case_id}/draft", json={"impression": "x", "base_version": 0})
     assert stale.status_code == 409 and stale.json()["failure"] == "held_by_another"
     winner.json("POST", f"/api/cases/{case_id}/release", {"reason": "试用"})
+    shared_region.person("haixiaoyan").json("POST", f"/api/cases/{case_id}/cancel", {"reason": "试用"})
 
 
 # ---------------------------------------------------------------- who asks

@@ -11,7 +11,6 @@ from tests.journeys.the_path import EcgPath, FilmPath, archive_of, walk_ecg, wal
 from tests.region import Region
 from tests.steps import Archive
 
-
 #: The region is started by the first of these tests.
 pytestmark = pytest.mark.timeout(300)
 
