@@ -1,4 +1,4 @@
-"""What stands between a draft and a signature: sides, sex, age, negations, questions, late images, machine findings.
+"""What stands between a draft and a signature: blanks, sides, sex, age, negations, questions, late images, AI.
 
 Text in, items out; ``block`` items hold the signature back, ``warn`` items are shown.  Values only.
 """
@@ -45,6 +45,9 @@ _NOT = re.compile(
     re.IGNORECASE,
 )
 
+#: What a template leaves open (``worklist.templates``).
+_BLANK = re.compile(r"【[^】\n]{1,12}】|\[(?:side|leads)\]", re.IGNORECASE)
+
 _ASKS = re.compile(r"有无|有没有|是否|能否|除外|排除|排查|rule out|r/o|\bis there\b|\bany\b|exclude", re.IGNORECASE)
 _TERM = re.compile(
     r"(?:有无|有没有|是否(?:有|为|存在|合并)?|能否|除外|排除|排查|rule out|r/o|is there|any|exclude)\s*(.+?)"
@@ -83,6 +86,7 @@ def check(content: DraftContent, facts: Facts) -> tuple[GateItem, ...]:
     """Everything found, blocks first."""
     items = [
         *_empty(content),
+        *_blanks(content),
         *_late(facts),
         *_sides(content, facts),
         *_sex(content, facts),
@@ -121,6 +125,21 @@ def _empty(content: DraftContent) -> list[GateItem]:
         items.append(GateItem("impression_empty", "block", "印象还没有写。", "The impression is empty.", "impression"))
     if not content.findings.strip():
         items.append(GateItem("findings_empty", "warn", "检查所见还没有写。", "The findings are empty.", "findings"))
+    return items
+
+
+def _blanks(content: DraftContent) -> list[GateItem]:
+    """What a template left open and nobody filled: a report without its side reads as if it had one."""
+    items: list[GateItem] = []
+    for jump, zh, en in (
+        ("findings", "所见", "findings"),
+        ("impression", "印象", "impression"),
+        ("recommendation", "建议", "recommendation"),
+    ):
+        blank = _BLANK.search(getattr(content, jump))
+        if blank is not None:
+            words = (f"{zh}里“{blank[0]}”还没有填。", f'"{blank[0]}" in the {en} is not filled in yet.')
+            items.append(GateItem(f"blank_{jump}", "block", *words, "impression" if jump == "recommendation" else jump))
     return items
 
 

@@ -1,4 +1,7 @@
-"""Report templates as data: a normal one and the common findings, by service and kind of examination.  Values only."""
+"""Report templates as data: a normal one and the common findings, by service and kind of examination.  Values only.
+
+【侧别】 and [side] are blanks: the gate holds a signature back until each is filled (``worklist.gate``).
+"""
 
 from __future__ import annotations
 
@@ -36,33 +39,36 @@ _CHEST_FILM = (
         "chest_pneumonia",
         Text("肺部炎症", "Pneumonia"),
         Text(
-            "肺野可见斑片状密度增高影，边缘模糊。肺门影不大。纵隔居中，心影不大。肋膈角锐利。",
-            "Patchy opacities with blurred margins are seen in the lung field. The hila are not enlarged. The "
+            "【侧别】肺野可见斑片状密度增高影，边缘模糊。肺门影不大。纵隔居中，心影不大。肋膈角锐利。",
+            "Patchy opacities with blurred margins are seen in the [side] lung field. The hila are not enlarged. The "
             "mediastinum is central and the heart is not enlarged. The costophrenic angles are sharp.",
         ),
-        Text("肺部炎症性改变，请结合临床。", "Inflammatory change of the lung; please correlate clinically."),
+        Text(
+            "【侧别】肺部炎症性改变，请结合临床。",
+            "Inflammatory change of the [side] lung; please correlate clinically.",
+        ),
         Text("抗感染治疗后复查胸片。", "Repeat the film after treatment."),
     ),
     ReportTemplate(
         "chest_tuberculosis",
         Text("疑似肺结核", "Suspected tuberculosis"),
         Text(
-            "上肺野可见斑片及条索状密度增高影，密度不均。肺门影不大。肋膈角锐利。",
-            "Patchy and linear opacities of uneven density are seen in the upper lung field. The hila are not "
+            "【侧别】上肺野可见斑片及条索状密度增高影，密度不均。肺门影不大。肋膈角锐利。",
+            "Patchy and linear opacities of uneven density are seen in the [side] upper lung field. The hila are not "
             "enlarged. The costophrenic angles are sharp.",
         ),
-        Text("上肺病变，肺结核待排。", "Upper lung lesion; tuberculosis is to be excluded."),
+        Text("【侧别】上肺病变，肺结核待排。", "Lesion of the [side] upper lung; tuberculosis is to be excluded."),
         Text("转定点医院做痰检及胸部 CT。", "Refer to the designated hospital for sputum tests and chest CT."),
     ),
     ReportTemplate(
         "chest_effusion",
         Text("胸腔积液", "Pleural effusion"),
         Text(
-            "下肺野可见外高内低的弧形密度增高影，肋膈角消失。纵隔居中，心影不大。",
-            "A meniscus-shaped opacity is seen in the lower lung field and the costophrenic angle is lost. The "
+            "【侧别】下肺野可见外高内低的弧形密度增高影，肋膈角消失。纵隔居中，心影不大。",
+            "A meniscus-shaped opacity is seen in the [side] lower lung field; the costophrenic angle is lost. The "
             "mediastinum is central and the heart is not enlarged.",
         ),
-        Text("胸腔积液。", "Pleural effusion."),
+        Text("【侧别】胸腔积液。", "Pleural effusion, [side]."),
         Text("超声定位，查明原因。", "Ultrasound to locate it and find its cause."),
     ),
 )
@@ -106,8 +112,8 @@ _ECG = (
         "ecg_stemi",
         Text("急性 ST 段抬高型心肌梗死", "Acute ST-elevation myocardial infarction"),
         Text(
-            "窦性心律。导联 ST 段弓背向上抬高，对应导联 ST 段压低。",
-            "Sinus rhythm. Convex ST elevation with reciprocal ST depression.",
+            "窦性心律。【导联】导联 ST 段弓背向上抬高，【导联】导联 ST 段压低。",
+            "Sinus rhythm. Convex ST elevation in [leads], ST depression in [leads].",
         ),
         Text("急性 ST 段抬高型心肌梗死。", "Acute ST-elevation myocardial infarction."),
         Text("立即启动胸痛中心流程，转上级医院。", "Start the chest-pain pathway now; transfer."),

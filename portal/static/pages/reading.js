@@ -219,12 +219,17 @@
   });
 
   /* ---- jumps ---- */
+  const selectBlank = (area) => { // what a template left open: typing replaces it
+    const blank = area?.matches('textarea') && /【[^】\n]{1,12}】|\[(?:side|leads)\]/i.exec(area.value);
+    if (blank) area.setSelectionRange(blank.index, blank.index + blank[0].length);
+  };
   const jump = (name) => {
     const target = name === 'question' ? $$('#question input.in').find((n) => !n.value.trim()) || $('#question input.in') : document.getElementById(name);
     if (!target) return;
     target.scrollIntoView({ block: 'center' });
     const control = target.matches('textarea, input') ? target : $('summary, button:not(.sr)', target);
     control?.focus();
+    selectBlank(control);
   };
   document.addEventListener('click', (event) => {
     const link = event.target.closest('[data-jump]');
@@ -241,6 +246,7 @@
     if (button.dataset.template) field('template').value = button.dataset.template;
     button.closest('details').open = false;
     field('findings').focus();
+    selectBlank(field('findings'));
     if (before.some(([, v]) => v.trim())) helan.toast(button.textContent.trim(), { icon: 'draft', undo: () => put(before) });
   };
   const insert = (phrase) => {
