@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,12 @@ from tests.outside import outside_data
 
 MANIFEST = json.loads((CHEST_FILM / "manifest.json").read_text("utf-8"))
 DX_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+@cache
+def made(seed: int, flaw: Flaw | None = None, *, child: bool = False) -> np.ndarray:
+    """A film of our own, drawn once a run: drawing takes longer than reading."""
+    return make_film(seed, rows=200, columns=180, flaw=flaw, child=child)
 
 
 def film_of(pixels: np.ndarray, age: float | None = 40.0) -> ModelInput:
@@ -117,21 +124,21 @@ def test_the_card_says_what_the_manifest_says() -> None:
 
 @pytest.mark.parametrize("flaw", [Flaw.BLANK, Flaw.MISSING_VALUES])
 def test_blank_and_missing_values_abstain(film_model: FilmModel, flaw: Flaw) -> None:
-    read = read_film(film_of(make_film(5, rows=300, columns=300, flaw=flaw)), film_model)
+    read = read_film(film_of(made(5, flaw)), film_model)
     assert read.outcome is Outcome.ABSTAINED
     assert read.reason is not None and read.reason.code == "unreadable_pixels"
 
 
 @pytest.mark.parametrize("flaw", [Flaw.NOISE, Flaw.INVERTED, Flaw.TURNED, Flaw.UPSIDE_DOWN])
 def test_what_is_no_upright_film_abstains(film_model: FilmModel, flaw: Flaw) -> None:
-    for seed in range(3):
-        read = read_film(film_of(make_film(seed, rows=300, columns=300, flaw=flaw)), film_model)
+    for seed in (0, 1):
+        read = read_film(film_of(made(seed, flaw)), film_model)
         assert read.reason is not None and read.reason.code == "not_frontal_chest"
         assert read.findings == ()
 
 
 def test_a_read_names_model_version_and_input(film_model: FilmModel) -> None:
-    read = read_film(film_of(make_film(1, rows=300, columns=300)), film_model)
+    read = read_film(film_of(made(1)), film_model)
     assert (read.kind, read.model, read.version) == ("film", "chest_film", MANIFEST["version"])
     assert read.input_digest == "a" * 64
     assert {"rows", "columns", "chest_score", "distance"} <= set(read.quality)
@@ -144,10 +151,10 @@ def test_a_recording_is_not_read_as_a_film(film_model: FilmModel) -> None:
     assert read.reason is not None and read.reason.code == "unknown_kind"
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seeds=st.lists(st.integers(0, 500), min_size=2, max_size=3), age=st.sampled_from([3.0, 40.0, None]))
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seeds=st.lists(st.integers(0, 2), min_size=2, max_size=3), age=st.sampled_from([3.0, 40.0, None]))
 def test_batch_does_not_matter(film_model: FilmModel, seeds: list[int], age: float | None) -> None:
-    given = [film_of(make_film(seed, rows=160, columns=150, child=age == 3.0), age) for seed in seeds]
+    given = [film_of(made(seed, child=age == 3.0), age) for seed in seeds]
     given.append(film_of(np.full((160, 150), np.nan, np.float32), age))
     together = read_films(given, film_model)
     assert together == [read_film(one, film_model) for one in given]
@@ -156,7 +163,7 @@ def test_batch_does_not_matter(film_model: FilmModel, seeds: list[int], age: flo
 
 
 def test_arrays_of_any_layout_read_the_same(film_model: FilmModel) -> None:
-    film = make_film(8, rows=300, columns=260)
+    film = made(1)
     assert read_film(film_of(np.asfortranarray(film)), film_model) == read_film(film_of(film), film_model)
 
 
@@ -165,7 +172,7 @@ def test_arrays_of_any_layout_read_the_same(film_model: FilmModel) -> None:
 
 def test_other_parts_of_the_body_abstain(film_model: FilmModel, packs: ModuleType) -> None:
     folder = outside_data("cxr/parts.zip").parent
-    rows = [row for row in packs.rows_of("parts", folder) if row.split == "test" and row.label != "CXR"][::6]
+    rows = [row for row in packs.rows_of("parts", folder) if row.split == "test" and row.label != "CXR"][::7]
     films = [packs.resampled(film, 128, 128) for film in packs.films_of(rows, folder)]
     outcomes = [read_film(film_of(film), film_model).outcome for film in films]
     assert len(outcomes) > 40
@@ -185,7 +192,7 @@ def test_the_cards_figure_for_tuberculosis_comes_out_again(film_model: FilmModel
 
 def test_children_with_pneumonia_score_higher_than_those_without(film_model: FilmModel, packs: ModuleType) -> None:
     folder = outside_data("cxr/kermany.zip").parent
-    rows = [row for row in packs.rows_of("kermany", folder) if row.split == "test"][::12]
+    rows = [row for row in packs.rows_of("kermany", folder) if row.split == "test"][::20]
     films = packs.films_of(rows, folder)
     truth = [row.targets["pneumonia"] > 0.5 for row in rows]
     scores = [film_model.scores(film)["pneumonia"] for film in films]
@@ -203,17 +210,24 @@ def ranked(truth: list[bool], scores: list[float]) -> float:
     return float(((sick[:, None] > well).mean() + (sick[:, None] >= well).mean()) / 2)
 
 
-@pytest.mark.parametrize("sign", list(Sign))
-def test_made_films_are_the_same_for_the_same_seed(sign: Sign) -> None:
-    first = make_film(4, rows=128, columns=120, signs=frozenset({sign}))
+def test_made_films_are_the_same_for_the_same_seed() -> None:
+    signs = frozenset(Sign)
+    first = make_film(4, rows=128, columns=120, signs=signs)
     assert first.shape == (128, 120) and first.dtype == np.float32
     assert first.min() >= 0 and first.max() <= 1
-    assert np.array_equal(first, make_film(4, rows=128, columns=120, signs=frozenset({sign})))
-    assert not np.array_equal(first, make_film(5, rows=128, columns=120, signs=frozenset({sign})))
+    assert np.array_equal(first, make_film(4, rows=128, columns=120, signs=signs))
+    assert not np.array_equal(first, make_film(5, rows=128, columns=120))
+
+
+def test_an_ordinary_made_film_of_a_grown_up_is_read(film_model: FilmModel) -> None:
+    read = read_film(film_of(made(1)), film_model)
+    assert read.outcome is Outcome.READ
+    assert [finding.key for finding in read.findings] == ["tuberculosis", "effusion", "cardiomegaly"]
+    assert all(0 <= finding.probability <= 1 and finding.codes for finding in read.findings)
 
 
 def test_a_film_of_another_kind_is_refused_before_its_pixels_are_seen(film_model: FilmModel) -> None:
-    given = film_of(make_film(1, rows=200, columns=200))
+    given = film_of(made(1))
     assert given.film is not None
     lateral = replace(given, film=replace(given.film, view_position="LL"))
     assert "chest_score" not in read_film(lateral, film_model).quality
