@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from center import observe
@@ -49,8 +50,7 @@ def run(process: str, settings: Settings) -> int:
     _refuse_orphaned()
     refuse_demo_outside(settings, demo=False)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    _stop_when_told(stop)
     threading.Thread(target=_end_with_supervisor, args=(stop,), name="supervisor", daemon=True).start()
     threading.Thread(target=_end_late, args=(stop,), name="late", daemon=True).start()
     from portal import wiring
@@ -74,6 +74,20 @@ def run(process: str, settings: Settings) -> int:
         parts.database.close()
         log.info("process.stopped", process=process)
     return 0
+
+
+def _stop_when_told(stop: threading.Event) -> None:
+    """SIGTERM and SIGINT stop in order.  A handler may interrupt itself, and then an Event's lock would never come free:
+    it only puts a word into a queue that allows for this, and a thread sets the event."""
+    told: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: told.put(got))
+
+    def heed() -> None:
+        told.get()
+        stop.set()
+
+    threading.Thread(target=heed, name="signals", daemon=True).start()
 
 
 def _refuse_powerful(parts: Parts) -> None:
