@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import struct
 from collections.abc import Mapping
@@ -74,14 +73,11 @@ class Scanned:
     metadata: bytes
 
 
-def scanned(view: memoryview, header: Header) -> Scanned:
+def scanned(piece: Piece, header: Header) -> Scanned:
     """Raises Mismatched."""
     check_identity(header)
-    digest = hashlib.sha256()
-    for at in range(header.dataset_offset, len(view), SLAB_BYTES):
-        digest.update(view[at : at + SLAB_BYTES])
     packed = dicom_json.pack(dicom_json.metadata(header))
-    return Scanned(header, digest.hexdigest(), frame_map_json(frame_map(header)), packed)
+    return Scanned(header, piece.digest_from(header.dataset_offset), frame_map_json(frame_map(header)), packed)
 
 
 class Door:
@@ -156,23 +152,17 @@ class Door:
         view = memoryview(mmap.mmap(piece.fileno(), piece.size, access=mmap.ACCESS_READ))
         header = scan(view)
         piece.names = (header.sop_class_uid[:64], header.sop_uid[:64])
-        found = scanned(view, header)
+        found = scanned(piece, header)
         _check_expected(found.header, provenance)
         for _ in range(_ATTEMPTS):
-            held = self._held(provenance.clinic_id, found.header.sop_uid)
             try:
-                if held is None:
-                    return self._keep_new(piece, found, provenance)
-                return self._beside(held, piece, found, provenance)
+                kept = self._keep_new(piece, found, provenance)
+                return kept if isinstance(kept, Stored) else self._beside(kept, piece, found, provenance)
             except UniqueViolation:
                 continue  # another association brought it at the same moment: compare with what it brought
         raise Unavailable(
             "同一对象正在同时接收，请重试。", "The same object is arriving at the same moment; try again."
         )
-
-    def _held(self, clinic_id: ClinicId, sop_uid: str) -> Row | None:
-        with self._database.transaction(system_for(clinic_id)) as work:
-            return work.one(QUERIES["held_instance"], clinic=clinic_id, sop=sop_uid)
 
     # ---------------------------------------------------------------- the same UID again
     def _beside(self, held: Row, piece: Piece, found: Scanned, provenance: Provenance) -> Outcome:
@@ -183,20 +173,29 @@ class Door:
             self._note_same(header, provenance)
             return Same(*names, held["sha256"])
         with self._database.transaction(self._actor(provenance), [provenance.clinic_id]) as work:
-            piece.keep()
-            now = self._clock.now()
-            row = work.one(
-                QUERIES["put_quarantine"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256,
-                study=header.study_uid, sop_class=header.sop_class_uid, held=held["sha256"], reason="other_data_set",
-                difference=list(comparison.difference), door=provenance.door, person=_person(provenance),
-                peer=provenance.peer, now=now,
-            ) if self._object(work, piece, provenance, now, only_new=True) else None  # fmt: skip
-            if row is not None:
-                work.audit(
-                    "instance:quarantine", f"instance:{header.sop_uid}", clinic_id=provenance.clinic_id,
-                    difference=list(comparison.difference), sha256=piece.sha256,
-                )  # fmt: skip
+            known = work.one(
+                QUERIES["quarantined"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256
+            )
+            if known is None:
+                self._put_aside(work, held, piece, header, provenance, comparison)
         return Quarantined(*names, piece.sha256, comparison.difference)
+
+    def _put_aside(
+        self, work: Work, held: Row, piece: Piece, header: Header, provenance: Provenance, comparison: Comparison
+    ) -> None:
+        now = self._clock.now()
+        piece.keep()
+        self._object(work, piece, provenance, now)
+        work.run(
+            QUERIES["put_quarantine"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256,
+            study=header.study_uid, sop_class=header.sop_class_uid, held=held["sha256"], reason="other_data_set",
+            difference=list(comparison.difference), door=provenance.door, person=_person(provenance),
+            peer=provenance.peer, now=now,
+        )  # fmt: skip
+        work.audit(
+            "instance:quarantine", f"instance:{header.sop_uid}", clinic_id=provenance.clinic_id,
+            difference=list(comparison.difference), sha256=piece.sha256,
+        )  # fmt: skip
 
     def _compare(self, held: Row, found: Scanned) -> Comparison:
         if held["dataset_digest"] == found.dataset_digest:
@@ -214,32 +213,31 @@ class Door:
                 complete(work, provenance.clinic_id, header.study_uid, now)
 
     # ---------------------------------------------------------------- a new instance
-    def _keep_new(self, piece: Piece, found: Scanned, provenance: Provenance) -> Stored:
+    def _keep_new(self, piece: Piece, found: Scanned, provenance: Provenance) -> Stored | Row:
+        """Stored; or the row of what this clinic holds under its UID already, and nothing was written."""
         header, clinic = found.header, provenance.clinic_id
         now = self._clock.now()
         with self._database.transaction(self._actor(provenance), [clinic]) as work:
             study = work.one(QUERIES["lock_study"], clinic=clinic, study=header.study_uid)
+            held = work.one(QUERIES["held_instance"], clinic=clinic, sop=header.sop_uid)
+            if held is not None:
+                return held
             if provenance.origin is Origin.RESULT:
                 _check_result(study)
             else:
                 self._arrive(work, study, header, provenance, now)
-            _put_series(work, header, clinic)
             piece.keep()
             faults.point("ingest.flushed")
-            self._object(work, piece, provenance, now)
-            _put_instance(work, found, piece, provenance, now)
-            self._after(work, header, provenance, now)
+            with work.connection.pipeline():  # nothing below is looked at: one round trip for all of it
+                _put_series(work, header, clinic)
+                self._object(work, piece, provenance, now)
+                _put_instance(work, found, piece, provenance, now)
+                self._after(work, header, provenance, now)
         faults.point("ingest.committed")
         return Stored(header.study_uid, header.sop_class_uid, header.sop_uid, piece.sha256)
 
-    def _object(
-        self, work: Work, piece: Piece, provenance: Provenance, now: datetime, *, only_new: bool = False
-    ) -> bool:
-        """The object's row and the job that moves it. ``only_new``: False when this clinic quarantined it before."""
-        if only_new and work.one(
-            "select 1 from gateway.quarantine where clinic_id = %(c)s and sha256 = %(s)s", c=provenance.clinic_id, s=piece.sha256
-        ):  # fmt: skip
-            return False
+    def _object(self, work: Work, piece: Piece, provenance: Provenance, now: datetime) -> None:
+        """The object's row and the job that moves it."""
         row = work.one(QUERIES["put_object"], sha256=piece.sha256, bytes=piece.size, host=self._spool.host, now=now)
         assert row is not None
         if row["location"] == "spool" and row["host"] == self._spool.host:
@@ -248,7 +246,6 @@ class Door:
             )
         else:
             piece.superfluous = True
-        return True
 
     def _arrive(self, work: Work, study: Row | None, header: Header, provenance: Provenance, now: datetime) -> None:
         """The study's row, made or moved on, with its patient."""
@@ -268,7 +265,7 @@ class Door:
             else:
                 notes = []
         if study is not None:
-            notes = self._study_notes(work, study, header)
+            notes = _study_notes(study, header)
         work.run(
             QUERIES["arrived"], clinic=clinic, study=header.study_uid, now=now, association=provenance.association,
             notes=notes, **{k: described[k] for k in ("accession", "description", "body_part", "laterality")},
@@ -295,17 +292,6 @@ class Door:
             **{k: person[k] for k in ("name", "person_name", "pinyin", "sex", "birth_date")},
         )  # fmt: skip
         return row, _doubts(row, person)
-
-    def _study_notes(self, work: Work, study: Row, header: Header) -> list[str]:
-        """What this object says against the study's patient; nothing once a person has put it right."""
-        if study["corrections"]:
-            return []
-        patient = work.one(QUERIES["patient"], clinic=study["clinic_id"], patient=study["patient_id"])
-        person = _person_fields(header)
-        if patient is None:
-            return []
-        other = ["other_id"] if person["local_id"] != patient["local_id"] else []
-        return other + _doubts(patient, person)
 
     def _after(self, work: Work, header: Header, provenance: Provenance, now: datetime) -> None:
         """What follows of an arrival: completion is looked at later, or at once; a person's act is audited."""
@@ -442,6 +428,15 @@ def _check_result(study: Row | None) -> None:
 
 def _person(provenance: Provenance) -> str:
     return provenance.actor.person_id if provenance.actor.kind != "system" else ""
+
+
+def _study_notes(study: Row, header: Header) -> list[str]:
+    """What this object says against the study's patient; nothing once a person has put it right."""
+    if study["corrections"]:
+        return []
+    person = _person_fields(header)
+    other = ["other_id"] if person["local_id"] != study["local_id"] else []
+    return other + _doubts(study, person)
 
 
 def _doubts(row: Row, person: Mapping[str, Any]) -> list[str]:

@@ -20,9 +20,6 @@ select sha256 from center.object where location = 'spool' and host = %(host)s or
 -- known_patient: by the clinic's own number (patient_local_id)
 select * from center.patient where clinic_id = %(clinic)s and local_id = %(local_id)s and not placeholder;
 
--- patient: by our key
-select * from center.patient where clinic_id = %(clinic)s and patient_id = %(patient)s;
-
 -- put_patient: two associations may bring a patient's first objects at once: one row, the first identity stays
 insert into center.patient (clinic_id, patient_id, local_id, name, person_name, pinyin, sex, birth_date, placeholder, created_at)
 values (%(clinic)s, %(patient)s, %(local_id)s, %(name)s, %(person_name)s, %(pinyin)s, %(sex)s, %(birth_date)s, %(placeholder)s, %(now)s)
@@ -44,8 +41,10 @@ update center.patient set name = %(name)s, person_name = %(person_name)s, pinyin
   birth_date = %(birth_date)s
 where clinic_id = %(clinic)s and patient_id = %(patient)s;
 
--- lock_study: the row every arrival of a study goes through
-select * from gateway.study where clinic_id = %(clinic)s and study_uid = %(study)s for update;
+-- lock_study: the row every arrival of a study goes through, with the patient it is of
+select s.*, p.local_id, p.name, p.birth_date, p.placeholder from gateway.study s
+join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
+where s.clinic_id = %(clinic)s and s.study_uid = %(study)s for update of s;
 
 -- put_study: a study's first object
 insert into gateway.study (clinic_id, study_uid, patient_id, accession, description, study_date, study_time, zone_offset,
@@ -87,6 +86,9 @@ values (%(clinic)s, %(sop)s, %(sha256)s, %(study)s, %(sop_class)s, %(held)s, %(r
   %(door)s, %(person)s, %(peer)s, %(now)s)
 on conflict (clinic_id, sop_uid, sha256) do nothing
 returning sha256;
+
+-- quarantined: it was kept aside before (primary key)
+select sha256 from gateway.quarantine where clinic_id = %(clinic)s and sop_uid = %(sop)s and sha256 = %(sha256)s;
 
 -- quarantine_open: what waits for a decision, latest first (quarantine_open)
 select * from gateway.quarantine where clinic_id = %(clinic)s and decided_at is null order by received_at desc limit %(limit)s;

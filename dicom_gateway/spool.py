@@ -154,6 +154,15 @@ class Piece:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
+    def digest_from(self, start: int) -> str:
+        """sha256 of what follows this byte; read in slabs, so that a large object does not fill the memory."""
+        digest = hashlib.sha256()
+        at = start
+        while slab := os.pread(self._fd, SLAB_BYTES, at):
+            digest.update(slab)
+            at += len(slab)
+        return digest.hexdigest()
+
     def fileno(self) -> int:
         return self._fd
 
