@@ -94,7 +94,7 @@ def _make_ledger(connection: driver.Connection) -> None:
         "create table if not exists public.helan_migration (room text, number int, sha256 text not null,"
         " at timestamptz not null default now(), primary key (room, number))"
     )
-    connection.execute("alter table public.helan_migration owner to helan_owner")
+    connection.execute("grant select, insert on public.helan_migration to helan_owner")
     connection.execute("grant select on public.helan_migration to helan_web, helan_service")
 
 

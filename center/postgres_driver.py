@@ -10,6 +10,7 @@ from psycopg import sql as _sql
 
 Connection = psycopg.Connection[Any]
 OperationalError = psycopg.OperationalError
+Error = psycopg.Error
 
 
 def connect(dsn: str, *, autocommit: bool = False) -> Connection:

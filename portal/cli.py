@@ -66,6 +66,14 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(1)
+    except Exception as error:
+        if not type(error).__module__.startswith("psycopg"):  # the driver is not worth importing for its name
+            raise
+        said = str(error).partition("\n")[0]
+        _fail(
+            f"数据库拒绝了：{said}。结构是否最新：helan migrate",
+            f"The database refused: {said}. Is it up to date? helan migrate",
+        )
 
 
 def _fail(zh: str, en: str) -> NoReturn:

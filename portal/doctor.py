@@ -30,8 +30,8 @@ def examine(settings: Settings, out: IO[str]) -> int:
             mark, text = check(settings)
         except Failure as failure:
             mark, text = _BAD, f"{failure.zh} | {failure.en}"
-        except (OSError, RuntimeError) as error:
-            mark, text = _BAD, str(error)
+        except (OSError, RuntimeError, driver.Error) as error:
+            mark, text = _BAD, str(error).partition("\n")[0]
         bad += mark == _BAD
         print(f"{mark} {name:<22}{text}", file=out)
     return 1 if bad else 0
@@ -67,6 +67,8 @@ def _schema(settings: Settings) -> Found:
     if databases.is_embedded(settings) and not (settings.data / "postgres.port").exists():
         return _NOTE, "-"
     with driver.connect(databases.role_dsn(settings, "helan_service")) as connection:
+        if connection.execute("select to_regclass('public.helan_migration')").fetchone() == (None,):
+            return _BAD, "未迁移 not migrated: helan migrate"
         done = {(r[0], r[1]) for r in connection.execute("select room, number from public.helan_migration")}
     late = [f"{m.room}/{m.path.name}" for m in migrations() if (m.room, m.number) not in done]
     return (

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from center import postgres_driver as driver
 from center.audit import AuditSealer, verify
 from center.authority import Authority
 from center.clock import HeldClock
@@ -187,3 +188,42 @@ def test_the_manifest_holds_counts_and_digests_and_no_secret(living: Center, kep
     assert manifest["spooled"] == [digest(SPOOLED)]
     for path in living.settings.secrets_dir.iterdir():
         assert path.read_text().strip() not in text
+
+
+@pytest.mark.timeout(180)
+def test_a_center_on_an_outside_server_is_kept_whole_by_a_role_that_may_only_create_roles(open_folder: Path) -> None:
+    """HELAN_DATABASE names no superuser: row security binds it, and yet no row may be missing from the dump."""
+    server = EmbeddedPostgres(open_folder / "outside")
+    admin = server.start()
+    try:
+        with driver.connect(admin, autocommit=True) as connection:
+            connection.execute("create role keeper login createrole password 'keeper'")
+            for name in ("here", "there"):
+                connection.execute(f"create database {name} owner keeper".encode())
+
+        def at(name: str) -> Settings:
+            dsn = driver.dsn_for(admin, user="keeper", password="keeper", dbname=name)
+            return Settings.parse({"HELAN_DATA": str(open_folder / f"outside-{name}"), "HELAN_DATABASE": dsn})
+
+        here, there = at("here"), at("there")
+        assert migrate(here.database, here.secrets_dir)
+        database = Center(here).database()
+        with database.transaction(system_for(SHIGOU)) as work:
+            work.run("insert into center.clinic (clinic_id, name) values ('shigou', '石沟镇卫生院')")
+            work.run(
+                "insert into center.patient (clinic_id, patient_id, local_id, name) values ('shigou','p','1','某')"
+            )
+        database.close()
+        folder = open_folder / "outside-backup"
+        made = backup(here, folder, open_store(here), CLOCK)
+        assert restore(there, folder, open_store) == made
+        database = Center(there).database()
+        database.refuse_if_powerful()
+        with database.transaction(system_for(SHIGOU)) as work:
+            assert [r["name"] for r in work.all("select name from center.patient")] == ["某"]
+        database.close()
+        assert migrate(there.database, there.secrets_dir) == []
+        with pytest.raises(WrongState):  # a database that holds a center is never written over
+            restore(at("here"), folder, open_store)
+    finally:
+        server.stop()
