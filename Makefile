@@ -26,7 +26,7 @@ up-empty: setup ## the same without the demo: one administrator, one first clini
 
 test: python ## all tests but the long ones (installs what they need first)
 	@$(PYTHON) portal/setup.py test
-	@$(RUN) -m pytest -q -m "not long"
+	@$(RUN) -m pytest -q -m "not long" -n 2 --dist loadfile
 
 test-long: python ## kills, faults and other slow tests
 	@$(PYTHON) portal/setup.py test

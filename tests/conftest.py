@@ -17,7 +17,7 @@ from center.database import Database
 from center.migrations import migrate, passwords
 from center.objects.directory import DirectoryStore
 from center.postgres import EmbeddedPostgres
-from tests.outside import NOT_RUN
+from tests.outside import LACKING
 from tests.region import LADDER_MINUTES, Region, region
 
 
@@ -131,11 +131,16 @@ def shared_region() -> Iterator[Region]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if NOT_RUN:
+    lacking = [
+        (report.nodeid, report.longrepr[2])
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple) and LACKING in str(report.longrepr[2])
+    ]
+    if lacking:
         terminalreporter.section("not run: outside data is not here (HELAN_SHARED_DATA)")
-        for test, path in NOT_RUN:
-            terminalreporter.line(f"{test}  needs {path}")
-        terminalreporter.line(f"{len(NOT_RUN)} tests not run")
+        for test, reason in lacking:
+            terminalreporter.line(f"{test}  {reason}")
+        terminalreporter.line(f"{len(lacking)} tests not run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,15 +9,13 @@ import pytest
 
 ROOT = Path(os.environ.get("HELAN_SHARED_DATA") or Path(__file__).resolve().parent.parent.parent / "shared" / "data")
 
-#: Tests that did not run because the data is not here: (test, path); listed at the end of the run.
-NOT_RUN: list[tuple[str, str]] = []
+#: How a skip for want of data is told from any other; those tests are listed at the end of the run.
+LACKING = "needs outside data"
 
 
 def outside_data(path: str) -> Path:
     """The file or folder, or the test is recorded as not run."""
     found = ROOT / path
     if not found.exists():
-        test = os.environ.get("PYTEST_CURRENT_TEST", "?").split(" ")[0]
-        NOT_RUN.append((test, path))
-        pytest.skip(f"outside data {path} is not here (HELAN_SHARED_DATA)")
+        pytest.skip(f"{LACKING} {path}")
     return found
