@@ -28,7 +28,6 @@ from center.errors import Forbidden, OverLimit, Unreadable
 from center.ports import Sealer, Signer
 from center.signing import CenterSealer, CertificateSigner, sign_pdf, verify_pdf
 from tests.makers.sheets import make_sheet
-from tests.outside import NOT_RUN
 from worklist.pdf import TypstRenderer
 
 START = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
@@ -308,9 +307,7 @@ def test_junk_is_a_verdict_or_a_sentence(seal: Seal, junk: bytes) -> None:
 
 def test_poppler_calls_the_signature_valid(seal: Seal, tmp_path: Path) -> None:
     pdfsig = shutil.which("pdfsig")
-    if pdfsig is None:
-        NOT_RUN.append(("tests/center/test_signing.py::test_poppler_calls_the_signature_valid", "poppler's pdfsig"))
-        pytest.skip("poppler's pdfsig is not here")
+    assert pdfsig is not None, "poppler-utils is missing: `make test` installs it"
     path = tmp_path / "report.pdf"
     path.write_bytes(seal.sealed)
     said = subprocess.run([pdfsig, "-nocert", str(path)], capture_output=True, text=True, timeout=60).stdout
