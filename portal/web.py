@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from fastapi import Depends, FastAPI, Request
@@ -39,6 +41,8 @@ _CSP_OHIF = (
 #: Doors for studies take large bodies and bound them themselves; everything else is a form.
 _LARGE = ("/dicom-web", "/cases/", "/uploads")
 _FORM_BYTES = 2 << 20
+#: What set-up has not packed beside the file is packed when it is asked for.
+_PACKABLE = (".css", ".js", ".svg")
 _PROGRAM_PATHS = ("/dicom-web", "/api/", "/health", "/metrics", "/openapi.json")
 
 
@@ -201,7 +205,16 @@ def _file(request: Request, root: Path, path: str) -> Response:
         packed = found.with_name(found.name + suffix)
         if coding in accepted and packed.is_file():
             return FileResponse(packed, media_type=kind, headers={**headers, "Content-Encoding": coding})
+    if "gzip" in accepted and found.suffix in _PACKABLE:
+        content = _packed(found, found.stat().st_mtime_ns)
+        return Response(content, media_type=kind, headers={**headers, "Content-Encoding": "gzip"})
     return FileResponse(found, media_type=kind, headers=headers)
+
+
+@lru_cache(maxsize=200)
+def _packed(path: Path, changed_ns: int) -> bytes:
+    """Our own small files, packed once for each change."""
+    return gzip.compress(path.read_bytes(), 9, mtime=0)
 
 
 def _cache(path: Path) -> str:

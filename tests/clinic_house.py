@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -63,6 +67,7 @@ class ClinicHouse:
     runner: Runner
     database: Database
     admin: str
+    people: Mapping[str, str]
 
     # ------------------------------------------------------------ what arrives
     def run(self) -> None:
@@ -77,9 +82,7 @@ class ClinicHouse:
 
     def film(self, person: MadePerson = MA, clinic: ClinicId = SHIGOU, *, seed: str = "", whole: bool = True) -> str:
         """The study's UID; ``whole``: complete, with its case."""
-        content = film_dicom(
-            seed or person.local_id, person, self.local() - timedelta(minutes=4), rows=60, columns=50
-        )
+        content = film_dicom(seed or person.local_id, person, self.local() - timedelta(minutes=4), rows=60, columns=50)
         sender = "tech" if clinic == SHIGOU else "far"
         outcome = self.gateway.door.accept(
             io.BytesIO(content), Provenance(clinic, "upload", self.actor(sender), complete_on_arrival=whole)
@@ -134,6 +137,25 @@ class ClinicHouse:
             return connection.execute(sql.encode(), params).fetchall()
 
 
+@lru_cache(maxsize=2)
+def shared_house(service_dsn: str, admin_dsn: str) -> ClinicHouse:
+    """One for all tests of a session: binding a house takes longer than a test. Its clock only goes forward."""
+    folder = Path(tempfile.mkdtemp(prefix="helan-clinic-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "objects").mkdir()
+    dsns = {"helan_service": service_dsn, "admin": admin_dsn}
+    return clinic_house(dsns, DirectoryStore(folder / "objects"), folder / "spool")
+
+
+def in_emptied(emptied: Mapping[str, str]) -> ClinicHouse:
+    """The shared house with its people, over tables that hold nothing else but the clinics."""
+    made = shared_house(emptied["helan_service"], emptied["admin"])
+    made.accounts.clinics()
+    if not made.query("select 1 from center.person limit 1"):
+        _put_people_back(emptied["admin"], made.people)
+    return made
+
+
 def clinic_house(emptied: Mapping[str, str], store: DirectoryStore, spool_dir: Path, **changes: Any) -> ClinicHouse:
     """Clinics must be there. changes: other parts for the worklist (renderer, signer, sealer).
 
@@ -176,7 +198,8 @@ def clinic_house(emptied: Mapping[str, str], store: DirectoryStore, spool_dir: P
         ],
     )  # fmt: skip
     runner = Runner(database, {**worklist.handlers, **gateway.handlers}, clock)
-    return ClinicHouse(app, accounts, clock, gateway, worklist, store, runner, database, emptied["admin"])
+    people = _rows(emptied["admin"])
+    return ClinicHouse(app, accounts, clock, gateway, worklist, store, runner, database, emptied["admin"], people)
 
 
 def _people(accounts: Accounts, admin: str) -> None:
@@ -195,3 +218,26 @@ def _people(accounts: Accounts, admin: str) -> None:
                     "insert into center.certificate (serial, person_id, certificate, wrapped_key, created_at)"
                     " values ('serial-1', %s, 'x', '{}', now())", (person_id,),
                 )  # fmt: skip
+
+
+#: What ``_people`` fills: kept once as rows, since hashing passwords anew takes longer than a test.
+_PEOPLE_TABLES = ("center.agreement", "center.person", "center.membership", "center.certificate")
+
+
+def _rows(admin: str) -> dict[str, str]:
+    with driver.connect(admin) as connection:
+        return {
+            table: str(
+                connection.execute(f"select coalesce(json_agg(t), '[]')::text from {table} t".encode()).fetchone()[0]
+            )  # type: ignore[index]
+            for table in _PEOPLE_TABLES
+        }
+
+
+def _put_people_back(admin: str, rows: Mapping[str, str]) -> None:
+    with driver.connect(admin, autocommit=True) as connection:
+        for table, text in rows.items():
+            connection.execute(
+                f"insert into {table} overriding system value select * from json_populate_recordset(null::{table}, %s::json)".encode(),
+                (text,),
+            )

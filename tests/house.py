@@ -31,8 +31,9 @@ def house(
     demo: bool = False,
 ) -> FastAPI:
     """The application with these routers."""
-    names = {c["clinic_id"]: str(c["name"]) for c in accounts.clinics()}
-    web = Web(accounts, renderer(clock, demo=demo, clinic_name=lambda clinic: names.get(clinic, "")))
+    names = {c["clinic_id"]: {"zh": str(c["name"]), "en": str(c["name_en"] or c["name"])} for c in accounts.clinics()}
+    named = lambda clinic, lang: names.get(clinic, {}).get(lang, "")  # noqa: E731
+    web = Web(accounts, renderer(clock, demo=demo, clinic_name=named))
     app = FastAPI()
     for router in routers(web):
         app.include_router(router)

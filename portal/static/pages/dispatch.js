@@ -1,17 +1,17 @@
-/* The dispatcher's page keeps itself up to date without ever taking away what is being typed: a card that somebody
+/* A page with [data-live] parts (dispatch, clinic) keeps itself up to date without ever taking away what is being typed: a card that somebody
    works in keeps its form, only its head is renewed; everything else is put in place anew. Chromium 109. */
 'use strict';
 
 (() => {
   const REGIONS = '[data-live]';
-  const THROTTLE_MS = 500;
+  const THROTTLE_MS = Number(document.querySelector('[data-live-every]')?.dataset.liveEvery) || 500; // a thin line asks for more
   const ANYWAY_MS = 30000; // clocks run out without an event
   const parse = (html) => new DOMParser().parseFromString(html, 'text/html');
 
   /* Somebody types in it, has typed in it, has its menu open, or is asked to look at his words again. */
   const busy = (node) => {
     const active = document.activeElement;
-    if (active && node.contains(active) && /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY)$/.test(active.tagName)) return true;
+    if (active && node.contains(active) && /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY|A)$/.test(active.tagName)) return true;
     return Array.from(node.querySelectorAll('input:not([type="hidden"]), textarea')).some((f) => f.value !== f.defaultValue)
       || node.querySelector('details[open], [aria-invalid="true"]') !== null;
   };
@@ -100,7 +100,8 @@
 
   /* ---- hearing of changes ---- */
   const source = new EventSource('/events');
-  ['hello', 'change', 'alert'].forEach((name) => source.addEventListener(name, () => { helan.live(true); soon(); }));
+  ['hello', 'change'].forEach((name) => source.addEventListener(name, () => { helan.live(true); soon(); }));
+  source.addEventListener('alert', () => { helan.live(true); clearTimeout(waiting); refresh(); });
   source.addEventListener('error', () => helan.live(false));
   setInterval(soon, ANYWAY_MS);
 })();

@@ -288,7 +288,18 @@
       put(item.node.querySelector('.said'), words);
       item.node.querySelector('[data-do="again"]').hidden = item.lost === true;
       item.node.item = item;
+      item.node.querySelector('[data-other]').addEventListener('change', (event) => this.replace(item, event.target.files[0]));
       this.$('.failed').append(item.node);
+    }
+
+    /* The same image, exported anew. */
+    replace(item, file) {
+      if (!file) return;
+      Object.assign(item, { file, digest: '', asked: false, lost: false, words: '', state: 'waiting' });
+      item.node.remove();
+      item.node = null;
+      this.ended = false;
+      this.pump();
     }
 
     pressed(event) {
@@ -385,6 +396,7 @@
       parts.forEach((p) => body.append('files', p.file, nameOf(p.path)));
       $('.bar-p').hidden = false;
       form.querySelectorAll('button, input').forEach((f) => { f.disabled = true; });
+      form.hidden = true;
       show('', say('sending'));
       const total = parts.reduce((n, p) => n + p.file.size, 0);
       const { status, answer, wait } = await request('POST', '/uploads/ecg', {}, body, { onprogress: (n) => $('.bar-p').style.setProperty('--p', `${Math.min(100, (100 * n) / total)}%`) });
@@ -406,6 +418,7 @@
         return;
       }
       form.querySelectorAll('button, input').forEach((f) => { f.disabled = false; });
+      form.hidden = false;
       $('.bar-p').hidden = true;
       if (status === 401) helan.signedOut();
       const field = answer?.facts?.field && form.elements[answer.facts.field];
@@ -438,7 +451,10 @@
       if (last.some((l) => l.name === name)) document.getElementById('unfinished').hidden = true;
       batch.start();
     });
-    found.ecg.forEach((parts) => ecgCard(parts));
+    found.ecg.forEach((parts) => {
+      const card = ecgCard(parts);
+      if (!/\.hea$/i.test(parts[0].path)) card.send(); // not a recording we know: the center says why
+    });
     if (!tops.size && !found.ecg.length) helan.toast(say('nothing'), { icon: 'warn', tone: 'orange', seconds: 12 });
     remember();
   };
