@@ -152,13 +152,14 @@ POSTS = (
 NUMBERS = {"base_version": "0", "generation": "1", "finding": "气胸", "reason": "试用", "urgency": "stat"}
 
 
-@pytest.mark.parametrize("login", ["tech", "doctor", "dispatch", "admin", "regulator"])
-def test_nobody_but_readers_comes_in(all_of_it: House, login: str) -> None:
-    found, who = all_of_it.bench.arrive(), all_of_it.browser(login)
-    for path in GETS:
-        assert who.get(path.format(case=found.case_id)).status_code == 403, path
-    for path in POSTS:
-        assert who.post(path.format(case=found.case_id), NUMBERS).status_code == 403, path
+def test_nobody_but_readers_comes_in(all_of_it: House) -> None:
+    found = all_of_it.bench.arrive()
+    for login in ("tech", "doctor", "dispatch", "admin", "regulator"):
+        who = all_of_it.browser(login)
+        for path in GETS:
+            assert who.get(path.format(case=found.case_id)).status_code == 403, (login, path)
+        for path in POSTS:
+            assert who.post(path.format(case=found.case_id), NUMBERS).status_code == 403, (login, path)
     assert all_of_it.bench.now_is(found).lease_n == 0
 
 
@@ -292,11 +293,11 @@ def test_an_abstention_says_why_and_no_number(all_of_it: House) -> None:
     assert "AI 未读：不是正位胸片" in who.page(f"/worklist/preview/{found.case_id}")
 
 
-@pytest.mark.parametrize("text", ["马忆舟", "mayizhou", "MRN1", "A1"])
-def test_a_case_is_found_by_name_pinyin_and_number(all_of_it: House, text: str) -> None:
+def test_a_case_is_found_by_name_pinyin_and_number(all_of_it: House) -> None:
     found = all_of_it.bench.arrive()
     who = all_of_it.browser("reader")
-    assert f"case-{found.case_id}" in who.page(f"/worklist?q={text}")
+    for text in ("马忆舟", "mayizhou", "MRN1", "A1"):
+        assert f"case-{found.case_id}" in who.page(f"/worklist?q={text}"), text
     assert f"case-{found.case_id}" not in who.page("/worklist?q=zzz")
     assert "没有找到" in who.page("/worklist?q=zzz")
 
@@ -537,7 +538,8 @@ def test_amended_and_withdrawn_by_the_page(all_of_it: House) -> None:
     finished = who.page(f"/cases/{found.case_id}")
     assert "/amend" in finished and "/withdraw" in finished and "未见异常。" in finished
     assert who.post(f"/cases/{found.case_id}/amend", {"reason": "补充结论"}).status_code == 303
-    assert "正在修订第 1 版" in who.page(f"/cases/{found.case_id}")
+    amending = who.page(f"/cases/{found.case_id}")
+    assert "正在修订第 1 版" in amending and "补充结论" in amending
     answer = who.post(f"/cases/{found.case_id}/release")
     assert answer.status_code == 303
     gone = {"reason": "图像不是他的", "wrong_patient": "1"}

@@ -78,6 +78,7 @@ class Banner:
     """An alert that nobody has read back; steps: (minutes, text key of who) of the ladder."""
 
     alert: Alert
+    clinic: Text
     href: str
     steps: tuple[tuple[int, str], ...]
 
@@ -183,7 +184,7 @@ def view(
         newer=address(narrowed, max(0, offset - PAGE_SIZE)) if offset else "",
         older=address(narrowed, offset + PAGE_SIZE) if offset + len(rows) < found.total else "",
         clinics=tuple(clinics),
-        banners=tuple(banner(a) for a in open_alerts[:_BANNERS]),
+        banners=tuple(banner(a, dict(clinics).get(a.clinic_id)) for a in open_alerts[:_BANNERS]),
         more_banners=max(0, len(open_alerts) - _BANNERS),
         guesses=tuple(Guess(t, named.get(t.case_id, Text("", "")), f"/cases/{t.case_id}") for t in asked[:_BANNERS]),
         more_guesses=max(0, len(asked) - _BANNERS),
@@ -192,12 +193,12 @@ def view(
     )
 
 
-def banner(alert: Alert) -> Banner:
+def banner(alert: Alert, clinic: Text | None) -> Banner:
     steps = tuple(
         (int(minutes), f"worklist.list.{STEP_WHO[min(n, len(STEP_WHO) - 1)]}")
         for n, minutes in enumerate(alert.steps_minutes)
     )
-    return Banner(alert, f"/cases/{alert.case_id}", steps)
+    return Banner(alert, clinic or Text(alert.clinic_name, alert.clinic_name), f"/cases/{alert.case_id}", steps)
 
 
 def row_view(row: CaseRow, actor: Actor, critical: frozenset[str] = frozenset()) -> RowView:

@@ -244,7 +244,7 @@ def reading_view(
         blocked=sum(1 for item in detail.gate if item.level == "block"),
         late=case.generation > case.seen_generation,
         amends=case.version if draft and case.version else 0,
-        amend_reason=draft.amend_reason if draft else "",
+        amend_reason=next((e.reason for e in reversed(detail.events) if e.event == CaseMove.REOPEN), ""),
         banners=_banners(detail),
         guesses=tuple(f for _, f in undecided if f.critical),
         alerts=_alerts(detail, actor),
@@ -342,7 +342,9 @@ def _waiting(detail: CaseDetail) -> frozenset[str]:
 
 
 def _banners(detail: CaseDetail) -> tuple[Banner, ...]:
-    return tuple(banner(a) for a in detail.alerts if a.state in (AlertState.RAISED, AlertState.NOTIFIED))[:2]
+    clinic = Text(detail.case.clinic_name, detail.case.clinic_name_en or detail.case.clinic_name)
+    waiting = [a for a in detail.alerts if a.state in (AlertState.RAISED, AlertState.NOTIFIED)]
+    return tuple(banner(a, clinic) for a in waiting[:2])
 
 
 def _alerts(detail: CaseDetail, actor: Actor) -> tuple[AlertView, ...]:
