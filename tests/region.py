@@ -110,7 +110,7 @@ class Region:
         return Settings.parse(self.settings_environ)
 
     # ------------------------------------------------------------ processes
-    def start(self, within_s: float = 150.0, **more: str) -> Region:
+    def start(self, within_s: float = 300.0, **more: str) -> Region:
         command = [sys.executable, "-m", "portal.cli", "up", *([] if self.demo else ["--no-demo"])]
         (self.folder / "faults").mkdir(parents=True, exist_ok=True)
         out = (self.folder / "up.log").open("ab")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +145,18 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_the_next_one_goes_on(fragi
     steps.wait_read(reader, steps.find_case(reader, patient.local_id)["case_id"], 90.0)
     once(fragile, study)
     steps.same_bytes(fragile, study, raw)
+
+
+def test_a_burst_of_signals_stops_each_process_in_order(fragile: Region) -> None:
+    for name in ("worker", "inference", "dicom", "web"):
+        pid = fragile.pid_of(name)
+        for _ in range(300):
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                break
+        until(f"{name} to end", lambda pid=pid: not steps.lives(pid), 30.0)
+    until("all of them to be back", lambda: fragile.health_code() == 200, 90.0)
 
 
 def test_every_point_has_its_trial() -> None:
