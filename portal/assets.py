@@ -140,7 +140,7 @@ window.config = {
   showErrorDetails: 'production',
   maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 25 },
   whiteLabeling: {
-    createLogoComponentFn: (React) => React.createElement('span', { style: { padding: '0 8px' } }, 'OHIF'),
+    createLogoComponentFn: (React) => React.createElement('span', { style: { padding: '0 8px', color: '#9aa5aa' } }, 'OHIF'),
   },
   investigationalUseDialog: { option: 'never' },
   customizationService: [{ 'ohif.tours': { $set: [] } }],
