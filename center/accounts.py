@@ -167,10 +167,13 @@ class Accounts:
                 )  # fmt: skip
 
     # ------------------------------------------------------------ keeping the books
-    def add_clinic(self, clinic_id: str, name: str, *, name_en: str = "", kind: str = "township", duty_phone: str = "") -> None:
+    def add_clinic(
+        self, clinic_id: str, name: str, *, name_en: str = "", kind: str = "township", duty_phone: str = ""
+    ) -> None:
         if not re.fullmatch(r"[a-z0-9_-]{1,32}", clinic_id):
             raise Invalid(
-                "机构代码用小写字母、数字、- 和 _，最多 32 个。", "A clinic's code is lower-case letters, digits, - and _, 32 at most."
+                "机构代码用小写字母、数字、- 和 _，最多 32 个。",
+                "A clinic's code is lower-case letters, digits, - and _, 32 at most.",
             )
         with self._database.transaction(SYSTEM) as work:
             added = work.run(
@@ -197,7 +200,9 @@ class Accounts:
         """(person id, TOTP secret or '').  Raises Invalid."""
         login = login.strip().lower()
         if not re.fullmatch(r"[a-z0-9._-]{1,64}", login):
-            raise Invalid("登录名用小写字母、数字、点、- 和 _。", "A login is lower-case letters, digits, dots, - and _.")
+            raise Invalid(
+                "登录名用小写字母、数字、点、- 和 _。", "A login is lower-case letters, digits, dots, - and _."
+            )
         _strong(password)
         person_id, secret = self._identifiers.new(), pyotp.random_base32() if totp else ""
         with self._database.transaction(SYSTEM) as work:
@@ -245,9 +250,7 @@ class Accounts:
             work.audit("person:password", f"person:{person['person_id']}")
         return str(person["person_id"])
 
-    def add_agreement(
-        self, requesting: str, reading: str, service: Service, *, until: datetime | None = None
-    ) -> None:
+    def add_agreement(self, requesting: str, reading: str, service: Service, *, until: datetime | None = None) -> None:
         with self._database.transaction(SYSTEM) as work:
             _known_clinic(work, requesting)
             _known_clinic(work, reading)
@@ -292,7 +295,8 @@ class Accounts:
     def agreements(self, limit: int = 500) -> list[Row]:
         with self._database.transaction(SYSTEM) as work:
             return work.all(
-                "select * from center.agreement order by requesting_clinic, reading_clinic, service limit %(n)s", n=limit
+                "select * from center.agreement order by requesting_clinic, reading_clinic, service limit %(n)s",
+                n=limit,
             )
 
 
@@ -300,7 +304,7 @@ def _actor(work: Work, person: Row, kind: str = "person") -> Actor:
     members = frozenset(
         Membership(ClinicId(r["clinic_id"]), Role(r["role"]))
         for r in work.all(
-            "select clinic_id, role from center.membership where person_id = %(p)s and \"from\" <= now()"
+            'select clinic_id, role from center.membership where person_id = %(p)s and "from" <= now()'
             " and (until is null or until > now())",
             p=person["person_id"],
         )
@@ -309,7 +313,7 @@ def _actor(work: Work, person: Row, kind: str = "person") -> Actor:
     readings = frozenset(
         Reading(ClinicId(r["requesting_clinic"]), ClinicId(r["reading_clinic"]), Service(r["service"]))
         for r in work.all(
-            "select * from center.agreement where reading_clinic = any(%(c)s) and \"from\" <= now()"
+            'select * from center.agreement where reading_clinic = any(%(c)s) and "from" <= now()'
             " and (until is null or until > now())",
             c=reading,
         )
@@ -368,7 +372,7 @@ def _stranger() -> Failure:
 def _locked(until: datetime, now: datetime) -> OverLimit:
     minutes = max(1, math.ceil((until - now).total_seconds() / 60))
     return OverLimit(
-        f"账号锁定 {minutes} 分钟。请联系管理员。", f"Locked for {minutes} min. Contact the administrator.", {"minutes": minutes}
+        f"账号锁定 {minutes} 分钟。请联系管理员。",
+        f"Locked for {minutes} min. Contact the administrator.",
+        {"minutes": minutes},
     )
-
-

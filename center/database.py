@@ -89,7 +89,9 @@ class Work:
 
     def emit(self, event: Event) -> bool:
         """Keeps the event and one job per subscriber; False when it had been kept before."""
-        row = self.one(_EVENT, clinic=event.clinic_id, kind=event.kind, v=event.v, key=event.key, payload=Jsonb(event.payload))
+        row = self.one(
+            _EVENT, clinic=event.clinic_id, kind=event.kind, v=event.v, key=event.key, payload=Jsonb(event.payload)
+        )
         if row is None:
             return False
         for handler in self.subscriptions.get(event.kind, ()):

@@ -160,5 +160,7 @@ def _is_form(request: Request, kind: str) -> bool:
 
 def _forged() -> Forbidden:
     return Forbidden(
-        "页面已过期，没有执行。请刷新后再试。", "This page has expired and nothing was done. Reload it and try again.", {"cause": "csrf"}
+        "页面已过期，没有执行。请刷新后再试。",
+        "This page has expired and nothing was done. Reload it and try again.",
+        {"cause": "csrf"},
     )

@@ -30,9 +30,7 @@ _NO_MODEL = Reason("no_model", "没有适用的模型。请直接阅片。", "No
 class ReadingRoom:
     """Runs the queued reads of one inference process."""
 
-    def __init__(
-        self, database: Database, inputs: ModelInputs, readers: Mapping[str, Reader], clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, inputs: ModelInputs, readers: Mapping[str, Reader], clock: Clock) -> None:
         self._database = database
         self._inputs = inputs
         self._readers = dict(readers)
@@ -72,7 +70,13 @@ class ReadingRoom:
     def _keep(self, clinic_id: ClinicId, study_uid: str, read: PreliminaryRead, sops: tuple[str, ...]) -> None:
         key = f"{clinic_id}:{study_uid}:{read.model}:{read.version}:{read.input_digest}"
         made = PreliminaryReadMade(
-            clinic_id, study_uid, read.model, read.version, read.input_digest, str(read.outcome), len(read.critical_findings)
+            clinic_id,
+            study_uid,
+            read.model,
+            read.version,
+            read.input_digest,
+            str(read.outcome),
+            len(read.critical_findings),
         )
         with self._database.transaction(system_for(clinic_id)) as work:
             if store.keep(work, clinic_id, str(uuid.uuid5(_NAMESPACE, key)), study_uid, read, sops, self._clock.now()):

@@ -37,7 +37,13 @@ class ReadStore:
 
 
 def keep(
-    work: Work, clinic_id: ClinicId, read_id: str, study_uid: str, read: PreliminaryRead, sop_uids: Sequence[str], now: datetime
+    work: Work,
+    clinic_id: ClinicId,
+    read_id: str,
+    study_uid: str,
+    read: PreliminaryRead,
+    sop_uids: Sequence[str],
+    now: datetime,
 ) -> bool:
     """Kept now; False when this very read was kept before."""
     return bool(
@@ -52,5 +58,10 @@ def keep(
 
 def _from_row(row: Row) -> StoredRead:
     return StoredRead(
-        row["read_id"], row["clinic_id"], row["study_uid"], row["made_at"], tuple(row["sop_uids"]), from_json(row["values"])
+        row["read_id"],
+        row["clinic_id"],
+        row["study_uid"],
+        row["made_at"],
+        tuple(row["sop_uids"]),
+        from_json(row["values"]),
     )

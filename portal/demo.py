@@ -130,7 +130,14 @@ class Demo:
         self._ready_report()
         self._closed_ecg()
         self._being_read()
-        self._request("shigou", _MA, "胸部正位", "有无气胸？有无肋骨骨折？", "突发左侧胸痛、气促 2 小时；慢阻肺 12 年。", urgent=True)
+        self._request(
+            "shigou",
+            _MA,
+            "胸部正位",
+            "有无气胸？有无肋骨骨折？",
+            "突发左侧胸痛、气促 2 小时；慢阻肺 12 年。",
+            urgent=True,
+        )
         self._film("shigou", _MA, signs=frozenset({Sign.OPACITY}))
         self._film("nanwan", _SU, signs=frozenset({Sign.LARGE_HEART, Sign.EFFUSION}))
         self._request("shigou", _QI, "十二导联心电图", "有无心律失常？", "心悸半天。", urgent=True)
@@ -171,7 +178,9 @@ class Demo:
         case_id = self._case_of(reader, _FENG)
         lease = work.take(reader, case_id, "")
         work.open_case(reader, case_id, lease.token)
-        work.save_draft(reader, case_id, lease.token, DraftContent(findings="右上肺野可见斑片状密度增高影，边缘模糊。"), 0)
+        work.save_draft(
+            reader, case_id, lease.token, DraftContent(findings="右上肺野可见斑片状密度增高影，边缘模糊。"), 0
+        )
 
     # ------------------------------------------------------------ what they are made of
     def _sign(self, login: str, person: MadePerson, content: DraftContent) -> tuple[CaseId, int]:
@@ -220,7 +229,9 @@ class Demo:
 
     def _stand_in(self, clinic: str) -> Actor:
         """The demo's technician works at one township; at the others his stand-in sends."""
-        members = frozenset({Membership(ClinicId(clinic), Role.TECHNICIAN), Membership(ClinicId(clinic), Role.CLINIC_DOCTOR)})
+        members = frozenset(
+            {Membership(ClinicId(clinic), Role.TECHNICIAN), Membership(ClinicId(clinic), Role.CLINIC_DOCTOR)}
+        )
         return replace(self._actor("haixiaoyan"), memberships=members)
 
     def _local(self) -> datetime:

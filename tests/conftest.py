@@ -102,7 +102,9 @@ def clinics(emptied: dict[str, str]) -> tuple[str, ...]:
     """Four clinics: two townships, the county's and the region's hospital."""
     with driver.connect(emptied["admin"], autocommit=True) as connection:
         for row in CLINICS:
-            connection.execute("insert into center.clinic (clinic_id, name, name_en, kind) values (%s, %s, %s, %s)", row)
+            connection.execute(
+                "insert into center.clinic (clinic_id, name, name_en, kind) values (%s, %s, %s, %s)", row
+            )
     return tuple(row[0] for row in CLINICS)
 
 

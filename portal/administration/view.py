@@ -129,7 +129,9 @@ def peers(rows: Sequence[Row], names: Mapping[str, Row]) -> Table:
                 _clinic(r["clinic_id"], names),
                 Cell(str(r["cidr"]), look="mono"),
                 Cell(r["address"], look="mono") if r["address"] else Cell(key="receives_only", look="mute"),
-                Cell(key="may", tone="green", icon="ok") if r["may_send"] else Cell(key="may_not", tone="grey", icon="no"),
+                Cell(key="may", tone="green", icon="ok")
+                if r["may_send"]
+                else Cell(key="may_not", tone="grey", icon="no"),
                 Cell(at=r["seen_at"]) if r["seen_at"] else Cell(key="never", look="mute"),
             )
             for r in rows

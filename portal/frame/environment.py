@@ -87,7 +87,13 @@ def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
 
     # typed Any: jinja2 infers the type of these mappings from its own defaults
     shared: dict[str, Any] = {"t": t, "raw_text": raw_text, "has_text": texts.has}
-    filters: dict[str, Any] = {"duration": duration, "when": _when, "iso": _iso, "from_iso": _from_iso, "or_unknown": _or_unknown}
+    filters: dict[str, Any] = {
+        "duration": duration,
+        "when": _when,
+        "iso": _iso,
+        "from_iso": _from_iso,
+        "or_unknown": _or_unknown,
+    }
     made.globals.update(shared)
     made.filters.update(filters)
     return made
