@@ -82,7 +82,7 @@ class ClinicHouse:
 
     def film(self, person: MadePerson = MA, clinic: ClinicId = SHIGOU, *, seed: str = "", whole: bool = True) -> str:
         """The study's UID; ``whole``: complete, with its case."""
-        content = film_dicom(seed or person.local_id, person, self.local() - timedelta(minutes=4), rows=60, columns=50)
+        content = _film(seed or person.local_id, person, self.local().replace(minute=0, second=0))
         sender = "tech" if clinic == SHIGOU else "far"
         outcome = self.gateway.door.accept(
             io.BytesIO(content), Provenance(clinic, "upload", self.actor(sender), complete_on_arrival=whole)
@@ -135,6 +135,11 @@ class ClinicHouse:
         """As the administrator, for looking only."""
         with driver.connect(self.admin) as connection:
             return connection.execute(sql.encode(), params).fetchall()
+
+
+@lru_cache(maxsize=50)
+def _film(seed: str, person: MadePerson, at: datetime) -> bytes:
+    return film_dicom(seed, person, at, rows=60, columns=50)
 
 
 @lru_cache(maxsize=2)

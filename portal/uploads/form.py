@@ -54,9 +54,11 @@ def _request(values: Mapping[str, str], sex: str, born: date | None) -> RequestF
     """None when nothing was filled in: then the file's own header speaks."""
     if not any(values[name] for name in FIELDS if name != "sex"):
         return None
-    texts = ("local_id", "name", "accession", "exam", "question", "history")
     urgent = values["urgent"].lower() in ("1", "true", "on", "yes")
-    return RequestForm(**{name: values[name] for name in texts}, sex=sex, birth_date=born, urgent=urgent)
+    return RequestForm(
+        local_id=values["local_id"], name=values["name"], sex=sex, birth_date=born, exam=values["exam"],
+        question=values["question"], history=values["history"], urgent=urgent, accession=values["accession"],
+    )  # fmt: skip
 
 
 def _born(text: str, today: date) -> date | None:

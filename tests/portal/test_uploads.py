@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ def send(client: TestClient, files: Mapping[str, bytes], **fields: str) -> Any:
     return client.post("/uploads/ecg", files=parts, data=fields, headers=headers(client))
 
 
+@lru_cache
 def film(n: int = 1) -> bytes:
     from datetime import datetime
 

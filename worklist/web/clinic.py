@@ -41,7 +41,19 @@ _LATEST = 100
 #: What one line of these forms holds, characters.
 _LONGEST = 500
 _PDF_HEADERS = {"Cache-Control": "private, no-store", "Content-Security-Policy": "frame-ancestors 'self'; object-src 'self'; plugin-types application/pdf"}  # fmt: skip
-_FIELDS = ("local_id", "name", "sex", "birth", "exam", "question", "history", "accession", "referring", "urgent", "study")
+_FIELDS = (
+    "local_id",
+    "name",
+    "sex",
+    "birth",
+    "exam",
+    "question",
+    "history",
+    "accession",
+    "referring",
+    "urgent",
+    "study",
+)
 #: What may still be done with a case that waits.
 _RAISES = (Urgency.URGENT, Urgency.STAT)
 
@@ -105,7 +117,9 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
     @routes.post(
         "/api/alerts/{alert_id}/acknowledge",
         tags=["clinic"],
-        openapi_extra=takes(read_back="what was read back, in words", receiver="who", action="", insist="1: kept though it differs"),
+        openapi_extra=takes(
+            read_back="what was read back, in words", receiver="who", action="", insist="1: kept though it differs"
+        ),
     )
     def acknowledge(
         request: Request, alert_id: str, actor: Actor = Depends(web.actor), form: Fields = Depends(sent)
@@ -196,7 +210,9 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
         request: Request, actor: Actor, clinic: Clinic, values: Mapping[str, str], trouble: Failure | None = None
     ) -> Response:
         uid = values.get("study", "")
-        line = _line_of(worklist.study_row(actor, ClinicId(clinic.clinic_id), uid), clock.now(), clinic) if uid else None
+        line = (
+            _line_of(worklist.study_row(actor, ClinicId(clinic.clinic_id), uid), clock.now(), clinic) if uid else None
+        )
         wrong = str(trouble.facts.get("field", "")) if trouble else ""
         wrong = "birth" if wrong in ("birth_date", "age_years") else wrong
         view = RequestView(
@@ -207,9 +223,7 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
         )
 
     @routes.get("/clinic/requests/new", include_in_schema=False)
-    def new_request(
-        request: Request, clinic: str = "", study: str = "", actor: Actor = Depends(web.actor)
-    ) -> Response:
+    def new_request(request: Request, clinic: str = "", study: str = "", actor: Actor = Depends(web.actor)) -> Response:
         """Before the upload, or for a study that is here (``study``)."""
         where, _ = chosen(actor, clinic)
         permit(actor, Act.REQUEST_WRITE, Thing(ClinicId(where.clinic_id)))
@@ -230,9 +244,7 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
             referring="", urgent="1 or 0", study="Study Instance UID of one that is here",
         ),
     )  # fmt: skip
-    def write_request(
-        request: Request, actor: Actor = Depends(web.actor), form: Fields = Depends(sent)
-    ) -> Response:
+    def write_request(request: Request, actor: Actor = Depends(web.actor), form: Fields = Depends(sent)) -> Response:
         """Keeps a request; its study is matched by UID, accession number or the patient's number, now or when it comes."""
         where, clinics = chosen(actor, form.text("clinic", most=64))
         clinic = ClinicId(where.clinic_id)
@@ -277,7 +289,9 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
     @routes.post(
         "/api/studies/{study_uid}/identity",
         tags=["clinic"],
-        openapi_extra=takes(clinic="", local_id="", name="", sex="M, F, O", birth="YYYY-MM-DD", reason="why it was wrong"),
+        openapi_extra=takes(
+            clinic="", local_id="", name="", sex="M, F, O", birth="YYYY-MM-DD", reason="why it was wrong"
+        ),
     )
     def correct(
         request: Request, study_uid: str, actor: Actor = Depends(web.actor), form: Fields = Depends(sent)
@@ -427,7 +441,7 @@ def _case_view(
 ) -> CaseView:
     case = detail.case
     critical = clinic_view.calling_cases(detail.alerts)
-    reasons = {case.case_id: _reason_of(detail)}
+    reasons: dict[str, str] = {case.case_id: _reason_of(detail)}
     line = clinic_view.lines([row], critical, reasons, now, clinic.zone)[0]
     at = Thing(case.clinic_id, case.service)
     may_answer = frozenset({case.clinic_id} if permitted(actor, Act.ALERT_ACKNOWLEDGE, at) else ())
@@ -447,4 +461,3 @@ def _case_view(
         clinic, clinics, line, case, detail.request, versions, tuple(c for c in cards if c.calling), tuple(possible),
         tuple(a.alert for a in cards if not a.calling),
     )  # fmt: skip
-
