@@ -380,7 +380,6 @@
     put($('.name'), parts.map((p) => nameOf(p.path)).join(' + '));
     $('.bar-p').hidden = true;
     put($('.said'), say('waits'));
-    node.classList.add('ecg');
     $('[data-do="pause"]').hidden = true;
     $('.failed').before(form);
     list.prepend(node);
