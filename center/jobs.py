@@ -64,7 +64,11 @@ _AGAIN = f"""update center.job j set state = case when exists (select 1 from cen
 _LAPSED = """update center.job j set state = case when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
     and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
   lease_by = null, lease_until = null where state = 'running' and lease_until < now()"""
-_RENEW = "update center.job set lease_until = now() + make_interval(secs => %(lease)s) where lease_by = %(me)s and state = 'running'"
+_RENEW = """update center.job set lease_until = now() + make_interval(secs => %(lease)s)
+where lease_by = %(me)s and state = 'running' and id = any(%(in_hand)s)"""
+#: A claim or a finish whose commit was cut off: the row says that this runner has the job, and it has not.
+_NOT_IN_HAND = """update center.job set lease_until = now() - interval '1 second'
+where lease_by = %(me)s and state = 'running' and not (id = any(%(in_hand)s))"""
 _OLD = "delete from center.job where state = 'done' and finished_at < now() - interval '7 days'"
 
 
@@ -77,15 +81,23 @@ class Runner:
         self._clock = clock
         self._me = f"{socket.gethostname()}:{os.getpid()}:{name or uuid.uuid4().hex[:8]}"
         self._run = observe.counter("helan_center_jobs_total", "Jobs run", ("handler", "outcome"))
+        self._in_hand: set[int] = set()
+        self._claiming = threading.Lock()  # housekeeping never sees a job that is claimed and not yet in hand
 
     def run_once(self, limit: int = 1) -> int:
         """Runs up to ``limit`` due jobs; how many there were. Raises Unavailable."""
-        with self._database.transaction(SYSTEM) as work:
-            rows = work.all(
-                _CLAIM, me=self._me, lease=LEASE_S, now=self._clock.now(), handlers=list(self._handlers), limit=limit
-            )
+        with self._claiming:
+            with self._database.transaction(SYSTEM) as work:
+                rows = work.all(
+                    _CLAIM, me=self._me, lease=LEASE_S, now=self._clock.now(), handlers=list(self._handlers),
+                    limit=limit,
+                )  # fmt: skip
+            self._in_hand = {row["id"] for row in rows}
         for row in sorted(rows, key=lambda r: (-r["priority"], r["run_at"], r["id"])):  # returning keeps no order
-            self._one(row)
+            try:
+                self._one(row)
+            finally:
+                self._in_hand.discard(row["id"])
         return len(rows)
 
     def run_until_idle(self, limit: int = 1000) -> int:
@@ -109,12 +121,18 @@ class Runner:
         """Keeps this runner's leases and gives back those of processes that died."""
         while not stop.wait(5.0):
             try:
-                with self._database.transaction(SYSTEM) as work:
-                    work.run(_RENEW, me=self._me, lease=LEASE_S)
-                    work.run(_LAPSED)
-                    work.run(_OLD)
+                self.keep_leases()
             except Unavailable:
                 continue
+
+    def keep_leases(self) -> None:
+        """What this runner has in hand stays its own; what only the table says it has runs again. Raises Unavailable."""
+        with self._claiming, self._database.transaction(SYSTEM) as work:
+            in_hand = list(self._in_hand)
+            work.run(_NOT_IN_HAND, me=self._me, in_hand=in_hand)
+            work.run(_RENEW, me=self._me, lease=LEASE_S, in_hand=in_hand)
+            work.run(_LAPSED)
+            work.run(_OLD)
 
     def give_back_mine(self, host: str) -> None:
         """At start: what dead processes of this host were running is ready again at once."""
@@ -156,7 +174,7 @@ class Runner:
         try:
             with self._database.transaction(SYSTEM) as work:
                 work.run(sql, id=job.id, me=self._me, attempts=job.attempts, **params)
-        except Unavailable:  # the lease lapses and the job runs again: at least once
+        except Unavailable:  # housekeeping finds that it is not in hand, and it runs again: at least once
             log.warning("job.finish_lost", handler=job.handler, job=job.id)
 
 

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from pydicom import dcmread
 
 from center.codes import Role, Service
-from center.identity import ClinicId
+from center.identity import CaseId, ClinicId
 from center.jobs import Runner
 from center.permits import GRANTS, Act, Where
 from center.ports import Provenance
@@ -250,7 +250,7 @@ def _things(parts: Parts, clinic: str, reader: str) -> Things:
         row = work.case_of_study(actor, ClinicId(clinic), one["study"])
         assert row is not None
         one["case_id"] = row.case_id
-    lease = work.take(actor, signed["case_id"], "test")
+    lease = work.take(actor, CaseId(signed["case_id"]), "test")
     work.open_case(actor, lease.case_id, lease.token)
     work.save_draft(actor, lease.case_id, lease.token, DraftContent(impression="未见异常。"), 0)
     shown = work.preview(actor, lease.case_id, lease.token)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pynetdicom import AE, Association
+from pynetdicom import AE
+from pynetdicom.association import Association
 
 from center.postgres import EmbeddedPostgres
 from portal.demo_studies import MadePerson
@@ -179,7 +180,7 @@ def region_over(folder: Path, ports: list[int], environ: dict[str, str]) -> Iter
             secure=False,
         )  # fmt: skip
         client.make_bucket("helan-objects")
-        with region(**environ) as where:
+        with region(demo=True, **environ) as where:
             yield where, server
 
 
