@@ -101,7 +101,8 @@ def test_all_cases_are_found_by_day_name_and_number(region: ClinicHouse) -> None
     assert "马忆舟" in tech.get("/clinic?view=all&q=SG-2048").text
     assert "没有找到" in tech.get("/clinic?view=all&q=%25").text
     assert "这一天没有病例" in tech.get("/clinic?view=all&day=2001-01-01").text
-    assert tech.get("/clinic?view=all&day=zz&offset=-1").status_code == 200
+    for offset in ("-1", "%C2%B2", "9999999", "x"):
+        assert tech.get(f"/clinic?view=all&day=zz&offset={offset}").status_code == 200
 
 
 def test_why_a_film_was_sent_back_is_said_and_it_can_be_cancelled(region: ClinicHouse) -> None:
@@ -132,6 +133,8 @@ def test_a_report_is_opened_downloaded_and_receipted(region: ClinicHouse) -> Non
     assert saved.content.startswith(b"%PDF")
     assert saved.headers["content-disposition"].startswith("attachment")
     assert "MA" not in saved.headers["content-disposition"]
+    assert region.post(tech, f"/clinic/cases/{case_id}/receipt", version=9_999_999_999).status_code == 404
+    assert tech.get(f"/clinic/reports/{case_id}/99999999999.pdf").status_code == 404
     assert region.post(tech, f"/clinic/cases/{case_id}/receipt", version=1).status_code == 303
     region.run()
     page = tech.get("/clinic").text

@@ -171,7 +171,10 @@ def router(web: Web, worklist: Worklist, identities: Identities, clock: Clock) -
     ) -> Response:
         """The clinic says that it has the report."""
         permit(actor, Act.REPORT_RECEIPT)
-        worklist.receipt(actor, CaseId(case_id), form.number("version"))
+        version = form.number("version")
+        if not 0 < version < 100_000:
+            raise NotFound("没有这一版报告。", "There is no such version.")
+        worklist.receipt(actor, CaseId(case_id), version)
         return done(request, web, _back(form))
 
     # ------------------------------------------------------------ one case
@@ -381,7 +384,7 @@ def _view(
     day, text = query.get("day", "")[:10], query.get("q", "").replace("\x00", "").strip()[:64]
     found, total, offset = latest, 0, 0
     if chosen != "today":
-        offset = int(query["offset"]) if query.get("offset", "").isdigit() and len(query["offset"]) < 7 else 0
+        offset = int(query["offset"]) if query.get("offset", "").isdecimal() and len(query["offset"]) < 7 else 0
         found, total = worklist.find_rows(
             actor, at, span=clinic_view.day_bounds(day, clinic.zone), text=text,
             state="qc_rejected" if chosen == "rejected" else "", limit=PAGE_SIZE, offset=offset,
