@@ -17,7 +17,7 @@ from center.jobs import Job, Later
 from center.permits import Act, Thing, permit, permitted
 from center.ports import Notice
 from worklist import leases, lifecycle, moves, readback, store, tasks
-from worklist.lifecycle import ALERT_CALLING, FINISHED, AlertMove, AlertState
+from worklist.lifecycle import ALERT_CALLING, ALERT_OPEN, FINISHED, AlertMove, AlertState
 from worklist.parts import Parts
 from worklist.records import Alert, CaseRow, ReadBack
 from worklist.store import SQL
@@ -156,22 +156,34 @@ def refute(parts: Parts, actor: Actor, alert_id: str, reason: str) -> Alert:
     reason = _text(reason, "reason", "请写明否定的原因。", "Give the reason for refuting.")
     with parts.database.transaction(actor) as work:
         found = _load(work, actor, alert_id, Act.ALERT_RAISE)
-        after = lifecycle.advance(lifecycle.ALERT, AlertState(found["state"]), AlertMove.REFUTE)
-        now = parts.clock.now()
-        work.run(
-            SQL["refute_alert"], clinic_id=found["clinic_id"], alert_id=alert_id, state=after.value, reason=reason,
-            now=now,
-        )  # fmt: skip
         row = store.case(work, found["case_id"], locked=True)
-        moves.note(
-            work, row, "alert_refuted", now, reason=reason, detail={"alert_id": alert_id}, facts_n=row.facts_n + 1
-        )
-        work.audit("alert:refute", f"alert:{alert_id}", clinic_id=found["clinic_id"], reason=reason)
-        work.enqueue(found["clinic_id"], "worklist.settle", found["case_id"], {"case_id": found["case_id"]})
-        if found["step"]:
-            _tell_refuted(parts, work, row, alert_id, now)
-        _tell_pages(work, found["clinic_id"], found["case_id"], alert_id)
+        _refute(parts, work, row, found, reason)
         return _shown(parts, work, alert_id, actor)
+
+
+def refute_all(parts: Parts, work: Work, row: CaseRow, reason: str) -> CaseRow:
+    """The case without an open alert: its images are somebody else's. Each that the clinic heard of is taken back there."""
+    for found in work.all(SQL["case_alerts"], clinic_id=row.clinic_id, case_id=row.case_id):
+        if AlertState(found["state"]) in ALERT_OPEN:
+            row = _refute(parts, work, row, found, reason)
+    return row
+
+
+def _refute(parts: Parts, work: Work, row: CaseRow, found: Row, reason: str) -> CaseRow:
+    after = lifecycle.advance(lifecycle.ALERT, AlertState(found["state"]), AlertMove.REFUTE)
+    now, alert_id = parts.clock.now(), str(found["alert_id"])
+    work.run(
+        SQL["refute_alert"], clinic_id=row.clinic_id, alert_id=alert_id, state=after.value, reason=reason, now=now,
+    )  # fmt: skip
+    row = moves.note(
+        work, row, "alert_refuted", now, reason=reason, detail={"alert_id": alert_id}, facts_n=row.facts_n + 1
+    )
+    work.audit("alert:refute", f"alert:{alert_id}", clinic_id=row.clinic_id, reason=reason)
+    work.enqueue(row.clinic_id, "worklist.settle", row.case_id, {"case_id": row.case_id})
+    if found["step"]:
+        _tell_refuted(parts, work, row, alert_id, now)
+    _tell_pages(work, row.clinic_id, row.case_id, alert_id)
+    return row
 
 
 def _tell_refuted(parts: Parts, work: Work, row: CaseRow, alert_id: str, now: datetime) -> None:

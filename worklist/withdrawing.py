@@ -11,7 +11,7 @@ from center.identity import Actor, CaseId, system_for
 from center.jobs import Job
 from center.permits import Act, permit
 from center.ports import Notice
-from worklist import lifecycle, moves, reports, store, tasks
+from worklist import alerts, lifecycle, moves, reports, store, tasks
 from worklist.lifecycle import DELIVERED_STATES, CaseMove, ReportMove, ReportState
 from worklist.parts import Parts
 from worklist.records import CaseRow, Delivery, ReportVersion
@@ -20,7 +20,10 @@ from worklist.store import SQL
 
 
 def withdraw(parts: Parts, actor: Actor, case_id: CaseId, reason: str, *, wrong_patient: bool) -> None:
-    """Every version is hidden from the clinic; a PACS that holds a copy gets a phone task."""
+    """Every version is hidden from the clinic; a PACS that holds a copy gets a phone task.
+
+    wrong_patient: the images are somebody else's, so an open critical alert in this patient's name is taken back, too.
+    """
     if not reason.strip():
         raise Invalid("请写明撤回原因。", "Give the reason for withdrawing.", {"field": "reason"})
     with moves.on_case(parts, actor, case_id, Act.REPORT_WITHDRAW) as (work, row):
@@ -34,6 +37,8 @@ def withdraw(parts: Parts, actor: Actor, case_id: CaseId, reason: str, *, wrong_
         _phone_holders(parts, work, row, store.deliveries(work, row))
         reports.recall(work, row)
         tasks.finish_of_case(work, row, ("late_images", "identity", "read_now"), now, "withdrawn")
+        if wrong_patient:
+            row = alerts.refute_all(parts, work, row, reason)
         what = CaseMove.WITHDRAW_WRONG_PATIENT if wrong_patient else CaseMove.WITHDRAW
         flags = row.flags - {"reopened"} | ({"identity_unconfirmed"} if wrong_patient else set())
         moves.move(

@@ -12,7 +12,7 @@ from center import postgres_driver as driver
 from center.codes import Role
 from center.errors import Failure, Forbidden, HeldByAnother, Invalid, NotFound, WrongState
 from tests.worklist.bench import HELAN, PASSWORD, SHIGOU, Bench, finding, person, reader
-from worklist.lifecycle import CaseState, DeliveryState, ReportState
+from worklist.lifecycle import AlertState, CaseState, DeliveryState, ReportState
 from worklist.records import DraftContent, RequestForm
 from worklist.sheet import content_digest
 
@@ -249,6 +249,20 @@ def test_a_withdrawn_report_is_hidden_told_and_phoned_after(bench: Bench) -> Non
     told = {n.to for n in bench.notifier.told if n.text_key == "worklist.notice.withdrawn"}
     assert told == {"clinic", "person:clinic_doctor", "clinic_duty"}
     assert bench.query("select count(*) from center.event where kind = 'ReportWithdrawn'") == [(1,)]
+
+
+def test_a_critical_alert_does_not_stay_in_the_name_of_the_wrong_patient(bench: Bench) -> None:
+    case = bench.arrive()
+    lease = bench.reading(READER, case)
+    alert = bench.room.raise_alert(READER, case.case_id, "左侧张力性气胸")
+    bench.file(bench.sign(READER, lease, "左侧张力性气胸。"), case)
+    bench.run()
+    bench.room.withdraw(READER, case.case_id, "图像不是他的", wrong_patient=True)
+    bench.run()
+    assert bench.room.alert(READER, alert.alert_id).state is AlertState.REFUTED
+    assert not bench.room.open_alerts(DOCTOR)
+    assert "worklist.alert.refuted" in {n.text_key for n in bench.notifier.told}
+    assert bench.now_is(case).state is CaseState.CANCELLED
 
 
 def test_withdrawn_for_another_reason_it_is_read_again(bench: Bench) -> None:
