@@ -5,7 +5,7 @@ RUN    := $(HERE).venv/bin/python
 HELAN  := $(HERE).venv/bin/helan
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up up-empty test test-long check format journey pictures bench python
+.PHONY: help setup up up-empty test test-long check format journey pictures python
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,3 @@ journey: python ## one case from the modality's first byte to the receipt, by ou
 pictures: python ## the README's pictures, taken anew by the browser test
 	@$(PYTHON) portal/setup.py test
 	@HELAN_PICTURES=1 $(RUN) -m pytest -q tests/browser/test_journey.py
-
-bench: python ## ours beside a peer, in interleaved rounds
-	@$(PYTHON) portal/setup.py test
-	@$(RUN) -m benchmarks
