@@ -32,7 +32,7 @@ NO_RESOURCES = 0xA700
 def association(where: Region, aet: str = "SHIGOU_DR") -> Iterator[Association]:
     """An association of our own, so that something can happen between two of its C-STOREs."""
     ae = AE(ae_title=aet)
-    ae.add_requested_context(DX_STORAGE)
+    ae.add_requested_context(DX_STORAGE, "1.2.840.10008.1.2.1")  # as the file is: nothing is written anew
     opened = ae.associate("127.0.0.1", where.dicom_port, ae_title="HELAN")
     assert opened.is_established
     try:
