@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -437,12 +438,17 @@ def verify(
     for problem in verdict.problems:
         print(f"{problem.zh}  |  {problem.en}")
     print(f"签发 signer       {verdict.signer} {verdict.licence} {verdict.certificate_serial}".rstrip())
-    print(f"签名时间 signed   {verdict.signed_at or '-'}")
-    print(f"时间戳 stamped    {verdict.stamped_at or '-'}")
+    print(f"签名时间 signed   {_here(verdict.signed_at)}")
+    print(f"时间戳 stamped    {_here(verdict.stamped_at)}")
     print(f"内容 content      {verdict.content_sha256 or '-'}")
     if not (verdict.intact and verdict.trusted):
         _fail("报告不可信。", "The report cannot be trusted.")
     _say("签名完整，由本中心内部证书签发", "intact, signed under this center's internal certificate")
+
+
+def _here(at: datetime | None) -> str:
+    """As the report prints it, in the region's zone, which is named."""
+    return f"{at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M:%S} 北京时间 UTC+8" if at else "-"
 
 
 def _revoked() -> dict[str, datetime]:

@@ -170,11 +170,23 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {"key": measurement.key, "value": measurement.value, "unit": measurement.unit}
 
 
+_DECISIONS = {"present": "提示 present", "absent": "未提示 not flagged", "uncertain": "不确定 uncertain"}
+_UNCONFIRMED = (
+    "  机器初读，未经医师确认；未提示不等于没有 | a machine's read, unconfirmed; not flagged does not rule out"
+)
+
+
 def in_words(line: Mapping[str, Any]) -> str:
-    """A line as a person reads it."""
-    words = [f"{line['path']}  {line.get('kind', '-')}  {line['outcome']}"]
+    """A line as a person reads it: what said it and that nobody has confirmed it stand beside the figures."""
+    model = line.get("model")
+    said_by = f"  {model['name']} {model['version']}" if model else ""
+    words = [f"{line['path']}  {line.get('kind', '-')}  {line['outcome']}{said_by}"]
     if "reason" in line:
         words.append(f"  {line['reason']['zh']} | {line['reason']['en']}")
-    words += [f"  {f['zh']} {f['en']}: {f['probability']:.3f} {f['decision']}" for f in line.get("findings", ())]
+    words += [
+        f"  {f['zh']} {f['en']}: {f['probability']:.3f} {_DECISIONS[f['decision']]}" for f in line.get("findings", ())
+    ]
     words += [f"  {m['key']}: {m['value']:g} {m['unit']}" for m in line.get("measurements", ())]
+    if line["outcome"] == "read":
+        words.append(_UNCONFIRMED)
     return "\n".join(words)

@@ -14,7 +14,7 @@ import pytest
 from center.reads import ModelInput, Outcome, PreliminaryRead
 from portal.demo_ecgs import make_ecg, write_wfdb
 from portal.demo_studies import MadePerson, film_dicom
-from portal.reading import read_paths
+from portal.reading import in_words, read_paths
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PERSON = MadePerson("P1", "单小满", "SHAN^XIAOMAN", "F", date(1990, 5, 4))
@@ -97,3 +97,17 @@ def test_the_command_prints_json_lines_and_ends_with_0(folder: Path) -> None:
     assert ecg["fs_hz"] == 500 and ecg["beats"] and set(ecg["beats"][0]) == {"sample"}
     assert lines[0]["model"]["name"] == "chest_film" and lines[0]["outcome"] in ("read", "abstained")
     assert "单" not in done.stderr and "SHAN" not in done.stderr
+
+
+def test_in_words_a_read_says_that_it_is_a_machine_s_and_unconfirmed() -> None:
+    finding = {
+        "key": "effusion",
+        "zh": "胸腔积液",
+        "en": "Pleural effusion",
+        "probability": 0.094,
+        "decision": "absent",
+    }
+    line = {"path": "a.dcm", "kind": "film", "outcome": "read", "model": {"name": "m", "version": "1"}}
+    words = in_words({**line, "findings": [finding]})
+    assert "m 1" in words and "0.094 未提示" in words and "未经医师确认" in words and "unconfirmed" in words
+    assert "未经医师确认" not in in_words({**line, "outcome": "abstained", "reason": {"zh": "无", "en": "none"}})
