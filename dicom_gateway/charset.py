@@ -33,7 +33,8 @@ _ESCAPES: Final[tuple[tuple[bytes, str, bool], ...]] = (
     (b"\x1b-L", "iso8859_5", False), (b"\x1b-G", "iso8859_6", False), (b"\x1b-F", "iso8859_7", False),
     (b"\x1b-H", "iso8859_8", False), (b"\x1b-M", "iso8859_9", False), (b"\x1b-T", "iso8859_11", False),
 )  # fmt: skip
-_DELIMITERS: Final = re.compile(rb"([\\^=\r\n\f\t])")
+#: Between delimiters; not within two-byte codes of G0, whose bytes look like them (JIS X 0208 has 0x5E, 0x3D, 0x5C).
+_DELIMITERS: Final = re.compile(rb"((?:\x1b\$(?:[B@]|\(D)(?:[\x21-\x7e]{2})*)+)|([\\^=\r\n\f\t])")
 #: Declared sets under which Chinese bytes are found in practice; others are believed.
 _DOUBTED: Final = frozenset({"ascii", "latin_1", "iso8859_9", "iso8859_15"})
 _COMMON_HAN: Final = re.compile(r"[\u4e00-\u9fff\u3400-\u4dbf\u3000-\u303f\uff00-\uffef·]")
@@ -56,6 +57,8 @@ class Repertoire:
         if not high or codecs[0] == "shift_jis" or any(b"\x1b" in s for s in high):
             return cls(codecs)
         joined = b"\n".join(high)
+        if codecs[0] == "gb18030" and _is_utf8_han(joined):
+            return cls(("utf_8",), repaired=True)
         if codecs[0] in _DOUBTED or not _decodes(joined, codecs[0]):
             found = _guess(joined, codecs[0])
             return cls((found,), repaired=True) if found else cls(codecs)
@@ -81,6 +84,15 @@ def _decodes(raw: bytes, codec: str) -> bool:
     return True
 
 
+def _is_utf8_han(raw: bytes) -> bool:
+    """UTF-8 under the name of GB18030. Both may decode: what is plain GB 2312 is believed, since chance makes such
+    bytes UTF-8, but hardly ever turns UTF-8 into nothing but common characters."""
+    if not _decodes(raw, "utf_8") or _decodes(raw, "gb2312"):
+        return False
+    foreign = [c for c in raw.decode("utf_8") if ord(c) > 0x7F]
+    return sum(1 for c in foreign if _COMMON_HAN.match(c)) >= 0.8 * len(foreign)
+
+
 def _guess(raw: bytes, declared: str) -> str | None:
     """utf_8 or gb18030 where the bytes say so, else None: the declaration stands."""
     if _decodes(raw, "utf_8"):
@@ -99,7 +111,7 @@ def _guess(raw: bytes, declared: str) -> str | None:
 
 def _decode_escaped(raw: bytes, first: str) -> str:
     """ISO 2022: the first repertoire is in force again after each delimiter (PS3.5 6.1.2.5.3)."""
-    return "".join(_decode_part(part, first) for part in _DELIMITERS.split(raw))
+    return "".join(_decode_part(part, first) for part in _DELIMITERS.split(raw) if part)
 
 
 def _decode_part(part: bytes, first: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -202,16 +203,7 @@ def element_at(header: Header, path: str) -> Element | None:
 def _steps(parts: list[str]) -> Iterable[tuple[str, int | None]]:
     for n in range(0, len(parts), 2):
         index = parts[n + 1] if n + 1 < len(parts) else None
-        yield (
-            parts[n],
-            (
-                int(index)
-                if index is not None and index.isdigit() and len(index) < 7
-                else -1
-                if index is not None
-                else None
-            ),
-        )
+        yield parts[n], None if index is None else int(index) if re.fullmatch(r"[0-9]{1,6}", index) else -1
 
 
 def value_of(dataset: Mapping[str, Any], tag: str) -> Any:

@@ -145,9 +145,10 @@ class Header:
             raw = self.raw(element)[:width]
             return struct.unpack((">" if self.big_endian else "<") + code, raw)[0] if len(raw) == width else None
         try:
-            return int(float(self.first(tag)))
+            number = int(float(self.first(tag)))
         except (ValueError, OverflowError):
             return None
+        return number if -(2**31) <= number < 2**31 else None  # IS holds no more (PS3.5 6.2)
 
     def items(self, tag: int) -> list[Elements]:
         element = self.elements.get(tag)

@@ -46,8 +46,11 @@ def film_input(content: bytes) -> FilmInput | Abstention:
         return Abstention(_NO_PIXELS)
     if str(dataset.get("PhotometricInterpretation", "")) not in ("MONOCHROME1", "MONOCHROME2"):
         return Abstention(_UNKNOWN_KIND)
-    shades = shades_of(dataset, frame=1)
-    return shades if isinstance(shades, Abstention) else _film(dataset, shades)
+    try:
+        shades = shades_of(dataset, frame=1)
+        return shades if isinstance(shades, Abstention) else _film(dataset, shades)
+    except (ValueError, TypeError, OverflowError):  # the library reads a value when it is asked for
+        return Abstention(_NOT_DECODED)
 
 
 def shades_of(dataset: Dataset, *, frame: int = 1, window: tuple[float, float] | None = None) -> Shades | Abstention:
@@ -181,7 +184,6 @@ def _is_inverted(dataset: Dataset) -> bool:
 
 
 def _film(dataset: Dataset, shades: Shades) -> FilmInput:
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
     return FilmInput(
         pixels=shades,
         modality=str(dataset.get("Modality", "")),
@@ -194,14 +196,23 @@ def _film(dataset: Dataset, shades: Shades) -> FilmInput:
         photometric=str(dataset.get("PhotometricInterpretation", "")),
         frames=int(dataset.get("NumberOfFrames", 1) or 1),
         presentation_intent=str(dataset.get("PresentationIntentType", "") or ""),
-        spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None,
+        spacing_mm=_spacing_mm(dataset),
     )
+
+
+def _spacing_mm(dataset: Dataset) -> tuple[float, float] | None:
+    """(row, column) spacing; None where the file gives none or no numbers."""
+    try:
+        spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+        return (float(spacing[0]), float(spacing[1])) if spacing is not None and len(spacing) == 2 else None
+    except (ValueError, TypeError):
+        return None
 
 
 def age_years(dataset: Dataset) -> float | None:
     """From PatientAge (nnnD, W, M, Y), else from the birth date at the study; None when neither says."""
     text = str(dataset.get("PatientAge", "") or "").strip().upper()
-    if len(text) == 4 and text[:3].isdigit() and text[3] in "DWMY":
+    if len(text) == 4 and text[:3].isdecimal() and text[3] in "DWMY":
         per_year = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}[text[3]]
         return int(text[:3]) / per_year
     born, studied = _date(dataset.get("PatientBirthDate")), _date(dataset.get("StudyDate"))

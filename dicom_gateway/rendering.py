@@ -74,8 +74,13 @@ def frame_dataset(metadata: Json, transfer_syntax: str, frame: bytes, number: in
     def value(tag: str, vr: str, uri: str) -> bytes:
         return read_bulk(uri) if tag[:4] in ("0028",) else b""
 
-    kept = {tag: element for tag, element in metadata.items() if tag[:4] in ("0008", "0028", "0018", "2050", "5200")}
-    dataset = Dataset.from_json(kept, bulk_data_uri_handler=value)
+    dataset = Dataset()
+    for tag, element in metadata.items():
+        if tag[:4] in ("0008", "0028", "0018", "2050", "5200"):
+            try:
+                dataset.update(Dataset.from_json({tag: element}, bulk_data_uri_handler=value))
+            except (ValueError, TypeError, OverflowError):
+                continue  # a number that is none: the picture is shown without it
     _lift(dataset, number)
     dataset.file_meta = FileMetaDataset()
     native = transfer_syntax in NATIVE

@@ -157,6 +157,7 @@ class Receiver:
         _open.set(len(self._sessions))
 
     def _ended(self, event: evt.Event) -> None:
+        _drop_unfinished(event)
         session = self._sessions.pop(event.assoc, None)
         if session is not None:
             self._associations.end(session.association_id)
@@ -213,6 +214,13 @@ def _data_set(event: evt.Event) -> Iterator[bytes]:
         file.seek(144 + int.from_bytes(head[8:12], "little"))
         while slab := file.read(SLAB_BYTES):
             yield slab
+
+
+def _drop_unfinished(event: evt.Event) -> None:
+    """What had come of an object when its sender went: never acknowledged, and the library leaves it lying."""
+    staged = getattr(event.assoc.dimse.message, "_data_set_file", None)
+    if staged is not None:
+        Path(staged.name).unlink(missing_ok=True)
 
 
 def _echo(event: evt.Event) -> int:

@@ -17,8 +17,11 @@ from fastapi.responses import Response
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels import get_encoder
+from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from center.codes import Origin, Role, Service, Visibility
@@ -336,6 +339,38 @@ def test_an_object_without_pixels_has_no_frames_and_no_picture(house: House, cli
     house.accept(raw)
     for what in ("frames/1", "rendered", "thumbnail"):
         assert client.get(f"/dicom-web{path_of(raw)}/{what}").status_code == 404
+
+
+@pytest.mark.parametrize("rest", ["frames/²", "frames/²/rendered", "bulkdata/54000100/²/54001010", "bulkdata/²"])
+def test_a_number_in_other_digits_is_no_number(house: House, client: TestClient, rest: str) -> None:
+    raw = make_cr(9, size=(8, 8))
+    house.accept(raw)
+    answer = client.get(f"/dicom-web{path_of(raw)}/{rest}")
+    assert answer.status_code in (400, 404)
+
+
+def _wrong(keyword: str, value: bytes) -> bytes:
+    """A film in which this element, written beside the others, is no number."""
+    vr = dictionary_VR(keyword)
+    ds = dcmread(BytesIO(make_cr(10, size=(8, 8))))
+    value += b" " * (len(value) % 2)
+    ds[keyword] = RawDataElement(Tag(keyword), vr, len(value), value, 0, False, True)
+    return written(ds)
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "RescaleSlope", "PixelSpacing", "NumberOfFrames"])
+def test_a_number_that_is_none_spoils_no_picture(house: House, client: TestClient, keyword: str) -> None:
+    raw = _wrong(keyword, b"abc")
+    house.accept(raw)
+    assert client.get(f"/dicom-web{path_of(raw)}/thumbnail").status_code == 200
+    assert client.get(f"/dicom-web{path_of(raw)}/metadata").status_code == 200
+
+
+def test_more_frames_than_a_number_holds_are_taken_in_as_the_lie_they_are(house: House, client: TestClient) -> None:
+    raw = _wrong("NumberOfFrames", b"99999999999")
+    body, headers = related(raw)
+    assert client.post("/dicom-web/studies", content=body, headers=headers).status_code == 200
+    assert client.get(f"/dicom-web{path_of(raw)}").status_code == 200
 
 
 def test_a_store_that_is_away_answers_503_and_arrivals_go_on(house: House, client: TestClient) -> None:

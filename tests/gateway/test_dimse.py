@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import AE
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
 
 from center.identity import SYSTEM, ClinicId, system_for
 from dicom_gateway.dimse.scp import Receiver
@@ -130,8 +135,6 @@ def test_a_disk_at_its_reserve_is_answered_out_of_resources(house: House, receiv
 
 
 def test_one_association_lives_on_after_a_bad_object(house: House, receiver: Receiver, tmp_path: Path) -> None:
-    from pynetdicom import AE
-
     good, bad = (
         dcmread(file(tmp_path, "g.dcm", make_cr(2, size=(64, 64)))),
         dcmread(file(tmp_path, "x.dcm", make_cr(3, size=(64, 64)))),
@@ -145,6 +148,29 @@ def test_one_association_lives_on_after_a_bad_object(house: House, receiver: Rec
     assert refused.Status == 0xA900 and len(refused.ErrorComment) <= 64
     assert association.send_c_store(good).Status == 0x0000
     association.release()
+
+
+def test_a_sender_that_goes_in_the_middle_of_an_object_leaves_nothing(house: House, receiver: Receiver) -> None:
+    request, message = C_STORE(), C_STORE_RQ()
+    request.MessageID, request.Priority, request.DataSet = 1, 2, BytesIO(bytes(100_000))
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
+    message.primitive_to_message(request)
+    ae = AE("SHIGOU_DR")
+    ae.add_requested_context(request.AffectedSOPClassUID, "1.2.840.10008.1.2.1")
+    association = ae.associate("127.0.0.1", receiver.port, ae_title="HELAN")
+    for piece in list(message.encode_msg(association.accepted_contexts[0].context_id, 4096))[:-1]:
+        association.dul.send_pdu(piece)
+    arriving = house.folder / "spool" / "arriving"
+    assert _within_10_s(lambda: list(arriving.iterdir()))
+    association.abort()
+    assert _within_10_s(lambda: not list(arriving.iterdir()))
+
+
+def _within_10_s(true: Callable[[], object]) -> bool:
+    end = time.monotonic() + 10
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(true())
 
 
 def test_a_mislabelled_chinese_name_is_found_by_characters_and_pinyin(

@@ -95,6 +95,12 @@ def test_age_comes_from_the_age_or_from_two_dates() -> None:
     assert [a.age_years for a in ages if isinstance(a, FilmInput)] == [0.5, 45.0, None]
 
 
+def test_a_value_that_is_no_number_takes_nothing_else_with_it() -> None:
+    whole = film(PixelSpacing=[0.2, 0.2], PatientAge="045Y")
+    found = film_input(whole.replace(b"0.2\\0.2", b"a.b\\0.2").replace(b"045Y", b"\xb2\xb2\xb2Y"))
+    assert isinstance(found, FilmInput) and found.spacing_mm is None and found.age_years is None
+
+
 @pytest.mark.parametrize("broken", [b"", b"%PDF-1.7", film()[:-5000], film(PhotometricInterpretation="RGB")])
 def test_what_cannot_be_shown_is_an_abstention_with_its_reason(broken: bytes) -> None:
     found = film_input(broken)

@@ -203,6 +203,15 @@ def test_a_file_padded_with_zeros_is_read() -> None:
             False,
         ),
         (["", "ISO 2022 IR 87"], b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎", False),
+        # the bytes of ま, 誠 and 暁 hold 0x5E, 0x3D and 0x5C: ^, = and \\ between names, but not inside a character
+        (
+            ["", "ISO 2022 IR 87"],
+            b"Yamada=\x1b$B$d$^$@\x1b(B^\x1b$B@=6G\x1b(B=\x1b$B$^$^\x1b(B",
+            "Yamada=やまだ^製暁=まま",
+            False,
+        ),
+        (["GB18030"], "查^良镛".encode(), "查^良镛", True),
+        (["GB18030"], "琚^辈".encode("gb18030"), "琚^辈", False),
         (
             ["", "ISO 2022 IR 149"],
             b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7",
