@@ -81,6 +81,7 @@ class Accounts:
     def _new_session(self, person: Row, now: datetime) -> SignedIn:
         token, csrf = self._identifiers.token() + secrets.token_urlsafe(16), secrets.token_urlsafe(24)
         with self._database.transaction(SYSTEM) as work:
+            _refuse_locked(work, person["person_id"], now)
             work.run(
                 "insert into center.session (hash, person_id, csrf, created_at, expires, seen_at)"
                 " values (%(hash)s, %(person)s, %(csrf)s, %(now)s, %(expires)s, %(now)s)",
@@ -120,6 +121,8 @@ class Accounts:
         if person is None or not _verify(person["hash"], password):
             self._note_failure("", person, now)
             raise WrongCredentials("密码不对。", "The password is wrong.")
+        with self._database.transaction(SYSTEM) as work:
+            _refuse_locked(work, person_id, now)
 
     def session(self, token: str) -> Session:
         """Who holds this cookie.  Raises Stranger."""
@@ -330,6 +333,14 @@ def _person(work: Work, login: str) -> Row:
     if row is None:
         raise NotFound("没有这个登录名。", "There is no person of this login.", {"login": login})
     return row
+
+
+def _refuse_locked(work: Work, person_id: str, now: datetime) -> None:
+    """Asked again once the password fits: of many guesses sent at once, those after the lock count for nothing.
+    Raises OverLimit."""
+    row = work.one("select locked_until from center.person where person_id = %(p)s for update", p=person_id)
+    if row is not None and row["locked_until"] and row["locked_until"] > now:
+        raise _locked(row["locked_until"], now)
 
 
 def _known_clinic(work: Work, clinic_id: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyotp
 import pytest
 
+import center.accounts
 from center.accounts import FAILURES_ALLOWED, IDLE_FOR, LOCKED_FOR, SESSION_FOR, Accounts, WrongCredentials
 from center.clock import CountedIdentifiers, HeldClock
 from center.codes import Role, Service
@@ -81,6 +82,28 @@ def test_an_account_is_locked_after_too_many_wrong_passwords_even_for_the_right_
     assert caught.value.facts["minutes"] == LOCKED_FOR.seconds // 60 + 1
     clock.advance(LOCKED_FOR.total_seconds() + 1)
     accounts.sign_in("ji", PASSWORD)
+
+
+def test_the_right_one_of_many_guesses_sent_at_once_is_of_no_use(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person_id, verify = accounts.actor_of("ji").person_id, center.accounts._verify
+
+    def slow(hashed: str, password: str) -> bool:
+        """While this one is looked at, the others have been refused."""
+        monkeypatch.setattr(center.accounts, "_verify", verify)
+        for _ in range(FAILURES_ALLOWED):
+            with pytest.raises(WrongCredentials):
+                accounts.sign_in("ji", "wrong horse")
+        return verify(hashed, password)
+
+    monkeypatch.setattr(center.accounts, "_verify", slow)
+    with pytest.raises(OverLimit):
+        accounts.sign_in("ji", PASSWORD)
+    accounts.set_password("ji", PASSWORD)
+    monkeypatch.setattr(center.accounts, "_verify", slow)
+    with pytest.raises(OverLimit):
+        accounts.check_password(person_id, PASSWORD)
 
 
 def test_a_right_password_forgets_the_wrong_ones_before(accounts: Accounts) -> None:
