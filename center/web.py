@@ -88,7 +88,7 @@ class Web:
         kind = request.headers.get("content-type", "")
         if not given and _is_form(request, kind):
             given = str((await request.form()).get("csrf", ""))
-        if given and hmac.compare_digest(given, session.csrf):
+        if given and hmac.compare_digest(given.encode(), session.csrf.encode()):
             return
         # The viewer saves by STOW and can't add a header: a multipart/related body from our own origin, which a
         # form of another site can't send, with a SameSite=Strict cookie.
@@ -151,11 +151,10 @@ def failure_json(failure: Failure) -> Response:
 
 
 def _is_form(request: Request, kind: str) -> bool:
-    """A form whose hidden field may be looked for: one with files only where its size is bounded, since that is read."""
-    if kind.startswith("application/x-www-form-urlencoded"):
-        return True
+    """A form whose hidden field may be looked for: only where its size is bounded, since all of it is read."""
     length = request.headers.get("content-length", "")
-    return kind.startswith("multipart/form-data") and length.isdigit() and int(length) <= _FORM_BYTES
+    known = kind.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+    return known and length.isdecimal() and int(length) <= _FORM_BYTES
 
 
 def _forged() -> Forbidden:

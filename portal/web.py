@@ -68,9 +68,12 @@ def make_app(parts: Parts) -> FastAPI:
 # ---------------------------------------------------------------- around every request
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     path = request.url.path
-    length = request.headers.get("content-length", "0")
+    # a body that does not say how large it is would be read to its end before anybody asks who sends it
+    length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
     if not path.startswith(_LARGE) and (not length.isdigit() or int(length) > _FORM_BYTES):
         return failure_json(Invalid("表单太大。", "The form is too large."))
+    if "\x00" in path or b"%00" in request.scope["query_string"]:  # no name holds it, and PostgreSQL takes none
+        return failure_json(NotFound("没有这个地址。", "There is no such address."))
     answer = await call_next(request)
     answer.headers.setdefault("Content-Security-Policy", _CSP_OHIF if path.startswith("/ohif") else _CSP)
     answer.headers["X-Content-Type-Options"] = "nosniff"
@@ -187,8 +190,8 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
 
 def _inside(root: Path, path: str) -> Path | None:
     try:
-        found = (root / path).resolve()
-    except (OSError, ValueError):
+        found = (root / path).resolve(strict=True)
+    except (OSError, ValueError):  # not there, or no name that a file could have
         return None
     return found if found.is_relative_to(root.resolve()) else None
 

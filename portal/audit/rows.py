@@ -86,7 +86,7 @@ def narrowed(
 ) -> AuditFilter:
     """The filter that the address says.  Raises Invalid."""
     number = before.strip()
-    if number and not (number.isdigit() and len(number) < 19):
+    if number and not (number.isdecimal() and len(number) < 19):
         raise Invalid("地址里的页码不对。", "The page in the address is not a number.", {"fields": ["before"]})
     plain = {n: v.strip() for n, v in {"clinic": clinic, "act": act, "login": login}.items()}
     if any(len(v) > 64 or not v.isprintable() for v in plain.values()):

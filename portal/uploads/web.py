@@ -196,7 +196,7 @@ def _free(name: str, taken: Mapping[str, bytes]) -> str:
 async def _json(request: Request) -> dict[str, Any]:
     try:
         body: Any = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise Invalid("内容不是 JSON 对象。", "The body is not a JSON object.")

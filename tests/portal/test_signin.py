@@ -167,7 +167,8 @@ def test_signing_out_and_preferences_need_the_pages_token(app: Any) -> None:
     assert client.post("/preferences", data={"theme": "dark"}).status_code == 403
     token = csrf_of(client, "/sign-in")
     assert token == ""  # the sign-in page is nobody's
-    assert client.post("/sign-out", data={"csrf": "guess"}).status_code == 403
+    for guess in ("guess", "中", "é"):
+        assert client.post("/sign-out", data={"csrf": guess}).status_code == 403
 
 
 def test_nonsense_as_a_name_is_a_wrong_name(app: Any) -> None:
