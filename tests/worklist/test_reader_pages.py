@@ -561,7 +561,8 @@ def test_fields_come_clean_from_forms_and_from_json() -> None:
     assert form.table("answers") == {"有无气胸": "无"}
     assert form.text("text") == "a\nb?"
     assert Fields({"answers": {"有无气胸": "无"}}).table("answers") == {"有无气胸": "无"}
-    for wrong in ({"n": "1.5"}, {"n": ""}, {"n": [1]}, {"n": "９" * 20}):
+    assert Fields({"answers": {"a\x00\ud800": "x"}}).table("answers") == {"a?": "x"}
+    for wrong in ({"n": "1.5"}, {"n": ""}, {"n": [1]}, {"n": "９" * 20}, {"n": "²"}, {"n": "--5"}, {"n": "-"}):
         with pytest.raises(Invalid):
             Fields(wrong).number("n")
 

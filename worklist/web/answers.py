@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
@@ -33,10 +34,10 @@ class Fields:
             return ""
         if not isinstance(value, str | int | float):
             raise _not_text(name)
-        text = str(value).replace("\r\n", "\n").replace("\x00", "")
+        text = _storable(str(value).replace("\r\n", "\n"))
         if len(text) > most:
             raise Invalid("文字太长。", "The text is too long.", {"field": name, "most": most})
-        return text.encode("utf-8", "replace").decode()
+        return text
 
     def flag(self, name: str) -> bool:
         return str(self.values.get(name, "")).lower() in ("1", "true", "on", "yes")
@@ -44,7 +45,7 @@ class Fields:
     def number(self, name: str) -> int:
         """Raises Invalid."""
         text = self.text(name, most=12)
-        if not text.lstrip("-").isdigit():
+        if not re.fullmatch(r"-?[0-9]{1,11}", text):
             raise Invalid("这里要填一个整数。", "A whole number is needed here.", {"field": name})
         return int(text)
 
@@ -52,7 +53,7 @@ class Fields:
         """An object of texts; from a form: the fields ``name.0``, named by ``name.0.key``."""
         sent = self.values.get(name)
         if isinstance(sent, Mapping):
-            return {key: Fields(sent).text(key) for key in map(str, sent)}
+            return {_storable(key): Fields(sent).text(key) for key in map(str, sent)}
         keys = [k for k in self.values if k.startswith(f"{name}.") and not k.endswith(".key")]
         return {self.text(f"{k}.key"): self.text(k) for k in keys if self.text(f"{k}.key")}
 
@@ -74,7 +75,7 @@ async def sent(request: Request) -> Fields:
     if request.headers.get("content-type", "").startswith("application/json"):
         try:
             body: Any = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             raise Invalid("内容不是 JSON 对象。", "The body is not a JSON object.")
@@ -121,6 +122,11 @@ def plain(value: object) -> object:
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
     return value
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL takes in no text: NUL and halves of surrogate pairs."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _not_text(name: str) -> Invalid:

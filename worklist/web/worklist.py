@@ -77,7 +77,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
 def _view(web: Web, worklist: Worklist, actor: Actor, query: Mapping[str, str]) -> ListView:
     permit(actor, Act.WORKLIST_VIEW)
     narrowed = list_view.filter_from(query)
-    offset = int(query["offset"]) if query.get("offset", "").isdigit() and len(query["offset"]) < 7 else 0
+    offset = int(query["offset"]) if query.get("offset", "").isdecimal() and len(query["offset"]) < 7 else 0
     tasks = worklist.tasks(actor)
     asked = any(t.kind == "read_now" for t in tasks)
     flagged = worklist.list_cases(actor, ListFilter(flag="machine_critical")).rows if asked else ()
