@@ -24,8 +24,10 @@ from center.settings import Settings
 from center.signing import CenterSealer, CertificateSigner
 from center.web import Web
 from dicom_gateway.room import Gateway, report_sop_uid
+from ecg.room import MODEL as ECG_MODEL
+from ecg.room import VERSION as ECG_VERSION
 from ecg.room import read_ecg
-from inference.room import Device, Reader, ReadingRoom, ReadStore, film_reader, load_models
+from inference.room import Device, Reader, ReadingRoom, ReadStore, Registry, film_reader, load_models
 from portal import databases
 from portal.inputs import StudyInputs
 from portal.live import Live
@@ -147,15 +149,35 @@ def worker_handlers(parts: Parts) -> dict[str, Handler]:
 
 def inference_handlers(parts: Parts) -> dict[str, Handler]:
     """The models are loaded here; one that is refused stays out, and its studies go on without it."""
-    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), readers(parts.settings.device), parts.clock)
+    registry = _models(parts.settings.device)
+    _note_models(parts, registry)
+    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), _readers(registry), parts.clock)
     return {"inference.read_study": room.read_study}
 
 
 def readers(device: str) -> Mapping[str, Reader]:
     """Who reads which kind of input: no database needed."""
+    return _readers(_models(device))
+
+
+def _models(device: str) -> Registry:
     registry = load_models(MODELS, Device.chosen(device))
     for refused in registry.refused:
         log.error("model.refused", model=refused.name, code=refused.reason.code)
+    return registry
+
+
+def _note_models(parts: Parts, registry: Registry) -> None:
+    """What serves now and what was refused, for the administrator's page."""
+    now = parts.clock.now()
+    for film in registry.films.values():
+        parts.reads.note_model(film.name, film.version, film.digest, serving=True, reason="", now=now)
+    for refused in registry.refused:
+        parts.reads.note_model(refused.name, "", "", serving=False, reason=refused.reason.code, now=now)
+    parts.reads.note_model(ECG_MODEL, ECG_VERSION, "", serving=True, reason="", now=now)  # code of ours, no weights
+
+
+def _readers(registry: Registry) -> Mapping[str, Reader]:
     out: dict[str, Reader] = {"ecg": read_ecg}
     if (film := registry.films.get("chest_film")) is not None:
         out["film"] = film_reader(film)

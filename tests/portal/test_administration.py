@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ from center.codes import Service
 from center.database import Database
 from center.identity import SYSTEM
 from center.objects.directory import DirectoryStore
+from center.reads import Reason
 from center.settings import Settings
 from dicom_gateway.room import Gateway
+from inference.registry import Refused, Registry
 from inference.room import ReadStore
+from portal import wiring
 from portal.administration import web as administration
 from portal.administration.view import Section, health, settings
 from portal.audit import rows as audit_rows
@@ -268,3 +272,13 @@ def test_these_pages_say_everything_in_both_languages_and_nothing_in_their_templ
         assert not re.findall(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]", path.read_text("utf-8")), path
     for section in Section:
         assert texts.has(f"portal.administration.tab.{section}")
+
+
+def test_what_serves_and_what_was_refused_is_noted_when_the_models_are_loaded(
+    app: Any, accounts: Accounts, web_database: Database, clock: HeldClock
+) -> None:
+    parts: Any = SimpleNamespace(reads=ReadStore(web_database), clock=clock)
+    refused = Refused("spoiled_film", Reason("digest_differs", "不符", "differs"))
+    wiring._note_models(parts, Registry({}, (refused,)))  # pyright: ignore[reportPrivateUsage]
+    models = signed_in(app, "admin").get("/administration/models").text
+    assert all(said in models for said in ("ecg_rate_xqrs", "spoiled_film", "digest_differs"))
