@@ -108,7 +108,7 @@ def test_it_starts_empty_tells_the_password_once_refuses_a_second_one_and_stops_
     again = Up(place, "--no-demo")
     try:
         again.wait_ready()
-        assert time.monotonic() - began < 30  # 15 s on a machine of its own
+        assert time.monotonic() - began < 60  # 15 s on a machine of its own
         assert "password" not in again.text
         assert again.stop() == 0
         nobody_left(place)
