@@ -31,6 +31,9 @@ PROGRAMS = {"storescu": "dcmtk", "chromium": "chromium", "dciodvfy": "dicom3tool
 
 STEPS = ("run", "test", "lint")
 
+#: How pip says that no index has this build; the last one where an index has another build of the same version.
+_NOT_TO_BE_HAD = ("No matching distribution", "Could not find a version", "ResolutionImpossible")
+
 
 class SetupFailed(Exception):
     """Set-up cannot go on; the message says what is wrong and what to type, in both languages."""
@@ -144,7 +147,7 @@ def install_torch() -> None:
     done = pip(f"{pin}+cpu")
     if not done.returncode:
         return
-    if "No matching distribution" not in done.stderr and "Could not find a version" not in done.stderr:
+    if not any(words in done.stderr for words in _NOT_TO_BE_HAD):
         must(done)
     raise SetupFailed(
         f"pip 的索引里没有 {pin}+cpu。普通索引上的同一版本会带来 CUDA（约 3 至 5 GB 的下载）。请二选一：\n"
