@@ -56,7 +56,7 @@ def make_app(parts: Parts) -> FastAPI:
         parts.live.stop()
 
     app = FastAPI(title="Helan", version="0.1.0", docs_url=None, redoc_url=None, lifespan=life)
-    app.middleware("http")(_guard)
+    app.middleware("http")(guard)
     _handle_failures(app, parts)
     for router in routers(parts):
         app.include_router(router)
@@ -66,7 +66,7 @@ def make_app(parts: Parts) -> FastAPI:
 
 
 # ---------------------------------------------------------------- around every request
-async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     path = request.url.path
     # a body that does not say how large it is would be read to its end before anybody asks who sends it
     length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
@@ -156,7 +156,7 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
     def ohif(request: Request, path: str) -> Response:
         if not _OHIF.is_dir():
             raise NotFound("影像阅读器没有安装。请运行 make setup。", "The viewer is not installed: run `make setup`.")
-        found = _inside(_OHIF, path)
+        found = inside(_OHIF, path)
         return _file(request, _OHIF, path if found and found.is_file() else "index.html")
 
     @app.get("/events", include_in_schema=False)
@@ -188,7 +188,7 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
         return FileResponse(_STATIC / "favicon.svg", media_type="image/svg+xml")
 
 
-def _inside(root: Path, path: str) -> Path | None:
+def inside(root: Path, path: str) -> Path | None:
     try:
         found = (root / path).resolve(strict=True)
     except (OSError, ValueError):  # not there, or no name that a file could have
@@ -197,7 +197,7 @@ def _inside(root: Path, path: str) -> Path | None:
 
 
 def _file(request: Request, root: Path, path: str) -> Response:
-    found = _inside(root, path)
+    found = inside(root, path)
     if found is None or not found.is_file():
         raise NotFound("没有这个文件。", "There is no such file.")
     kind = mimetypes.guess_type(found.name)[0] or "application/octet-stream"

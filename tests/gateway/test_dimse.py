@@ -151,14 +151,16 @@ def test_one_association_lives_on_after_a_bad_object(house: House, receiver: Rec
 
 
 def test_a_sender_that_goes_in_the_middle_of_an_object_leaves_nothing(house: House, receiver: Receiver) -> None:
-    request, message = C_STORE(), C_STORE_RQ()
+    request, message, film = C_STORE(), C_STORE_RQ(), "1.2.840.10008.5.1.4.1.1.1"
     request.MessageID, request.Priority, request.DataSet = 1, 2, BytesIO(bytes(100_000))
-    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "1.2.3"
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = film, "1.2.3"
     message.primitive_to_message(request)
     ae = AE("SHIGOU_DR")
-    ae.add_requested_context(request.AffectedSOPClassUID, "1.2.840.10008.1.2.1")
+    ae.add_requested_context(film, "1.2.840.10008.1.2.1")
     association = ae.associate("127.0.0.1", receiver.port, ae_title="HELAN")
-    for piece in list(message.encode_msg(association.accepted_contexts[0].context_id, 4096))[:-1]:
+    context_id = association.accepted_contexts[0].context_id
+    assert context_id is not None
+    for piece in list(message.encode_msg(context_id, 4096))[:-1]:
         association.dul.send_pdu(piece)
     arriving = house.folder / "spool" / "arriving"
     assert _within_10_s(lambda: list(arriving.iterdir()))

@@ -9,13 +9,13 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from portal.web import _guard, _inside
+from portal.web import guard, inside
 
 
 @pytest.fixture
 def client() -> TestClient:
     app = FastAPI()
-    app.middleware("http")(_guard)
+    app.middleware("http")(guard)
 
     @app.api_route("/{path:path}", methods=["GET", "POST"])
     async def taken(request: Request) -> int:
@@ -47,6 +47,6 @@ def test_a_file_is_found_inside_its_folder_only(tmp_path: Path) -> None:
     for name in ("secret", "static/a.css"):
         (tmp_path / name).write_text("x")
     root = tmp_path / "static"
-    assert _inside(root, "a.css") == (root / "a.css").resolve()
+    assert inside(root, "a.css") == (root / "a.css").resolve()
     for path in ("../secret", "/etc/passwd", "b.css", "a" * 5000, "a\x00b", "../static/../secret"):
-        assert _inside(root, path) is None
+        assert inside(root, path) is None
