@@ -296,9 +296,7 @@ def alert_cards(
         sex, age = people.get(alert.case_id, ("", None))
         who = f"worklist.list.{STEP_WHO[min(alert.step, len(STEP_WHO) - 1)]}" if alert.next_at else ""
         again = tried if tried and tried.alert_id == alert.alert_id else None
-        cards.append(
-            AlertCard(alert, alert.state in _CALLING, alert.clinic_id in may_answer, again, sex, age, who)
-        )
+        cards.append(AlertCard(alert, alert.state in _CALLING, alert.clinic_id in may_answer, again, sex, age, who))
     return tuple(cards)
 
 
@@ -356,7 +354,9 @@ def birth_from(text: str, today: date) -> tuple[date | None, int | None]:
         return None, None
     if bare.isdigit() and len(bare) <= 3:
         return None, int(bare)
-    digits = bare if bare.isdigit() else "".join(f"{int(p):02}" for p in bare.replace(".", "-").replace("/", "-").split("-"))
+    digits = (
+        bare if bare.isdigit() else "".join(f"{int(p):02}" for p in bare.replace(".", "-").replace("/", "-").split("-"))
+    )
     if len(digits) != 8:
         raise ValueError(text)
     born = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
