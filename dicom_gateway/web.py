@@ -55,7 +55,7 @@ Ask = Callable[..., Awaitable[Asking]]
 
 def routers(web: Web, gateway: Gateway) -> list[APIRouter]:
     """/dicom-web for programs and clinics, /cases/{case_id}/dicom-web for the reader of a case."""
-    doors = _Doors(gateway)
+    doors = _Doors(gateway, web.own_origins)
 
     async def own(request: Request, actor: Actor = Depends(web.actor)) -> Asking:
         study = request.path_params.get("study") or _asked_study(request)
@@ -77,14 +77,19 @@ def _asked_study(request: Request) -> str | None:
 class _Doors:
     """What a person or a program may see, for each mount."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, own_origins: frozenset[str] = frozenset()) -> None:
         self._gateway = gateway
+        self._own_origins = own_origins
         self._audited: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
+    def _origin(self, request: Request) -> str:
+        """Ours as configured: the Host header is the caller's word, and would send the next reader elsewhere."""
+        return next(iter(self._own_origins), f"{request.url.scheme}://{request.url.netloc}")
+
     def own(self, request: Request, actor: Actor, study: str | None) -> Asking:
         """His own clinics' studies; one study of another clinic where a case gives it to him.  Raises Forbidden."""
-        root = f"{request.url.scheme}://{request.url.netloc}/dicom-web"
+        root = f"{self._origin(request)}/dicom-web"
         clinics = tuple(sorted(c for c in actor.own_clinics if permitted(actor, Act.STUDY_VIEW, Thing(c))))
         if study:
             grant = self._granted(actor, clinics, study)
@@ -112,7 +117,7 @@ class _Doors:
         grant = access.through_case(actor, case_id)
         permit(actor, Act.CASE_VIEW, Thing(grant.clinic_id, grant.service))
         self._audit(actor, grant)
-        root = f"{request.url.scheme}://{request.url.netloc}/cases/{case_id}/dicom-web"
+        root = f"{self._origin(request)}/cases/{case_id}/dicom-web"
         return Asking(actor, _scope_of(actor, grant), root, grant)
 
     def _audit(self, actor: Actor, grant: Grant) -> None:

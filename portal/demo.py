@@ -58,7 +58,7 @@ CAST = (
 )  # fmt: skip
 
 _MA = MadePerson("SG-20480117", "马忆舟", "MA^YIZHOU", "M", date(1959, 4, 2))
-_SU = MadePerson("NW-10230045", "苏桂枝", "SU^GUIZHI", "F", date(1945, 9, 18))
+_YANG = MadePerson("NW-10230047", "杨小满", "YANG^XIAOMAN", "F", date(2022, 5, 20))
 _QI = MadePerson("SG-20480121", "祁向阳", "QI^XIANGYANG", "M", date(1977, 1, 30))
 _FENG = MadePerson("LQ-30110009", "冯大有", "FENG^DAYOU", "M", date(1972, 6, 5))
 _HE = MadePerson("SG-20480099", "贺兰亭", "HE^LANTING", "F", date(1993, 3, 8))
@@ -139,7 +139,8 @@ class Demo:
             urgent=True,
         )
         self._film("shigou", _MA, signs=frozenset({Sign.OPACITY}))
-        self._film("nanwan", _SU, signs=frozenset({Sign.LARGE_HEART, Sign.EFFUSION}))
+        # a child's: the one made film on which the model flags something, so that a finding can be accepted or rejected
+        self._film("nanwan", _YANG, signs=frozenset({Sign.OPACITY}), child=True)
         self._request("shigou", _QI, "十二导联心电图", "有无心律失常？", "心悸半天。", urgent=True)
         self._ecg("shigou", _QI, heart_rate=128, rhythm="af")
         self._run()
@@ -209,8 +210,11 @@ class Demo:
         )  # fmt: skip
         self._parts.worklist.write_request(self._stand_in(clinic), ClinicId(clinic), form)
 
-    def _film(self, clinic: str, person: MadePerson, *, signs: frozenset[Sign] = frozenset()) -> None:
-        content = film_dicom(f"demo|{person.local_id}", person, self._local() - timedelta(minutes=4), signs=signs)
+    def _film(
+        self, clinic: str, person: MadePerson, *, signs: frozenset[Sign] = frozenset(), child: bool = False
+    ) -> None:
+        at = self._local() - timedelta(minutes=4)
+        content = film_dicom(f"demo|{person.local_id}", person, at, signs=signs, child=child)
         provenance = Provenance(
             ClinicId(clinic), "upload", self._stand_in(clinic), peer=f"{clinic.upper()}_DR", complete_on_arrival=True
         )

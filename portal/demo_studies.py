@@ -29,10 +29,10 @@ class MadePerson:
 
 def film_dicom(
     seed: str, person: MadePerson, at: datetime, *, signs: frozenset[Sign] = frozenset(), accession: str = "",
-    institution: str = "", rows: int = 1400, columns: int = 1200, description: str = "胸部正位",
+    institution: str = "", rows: int = 1400, columns: int = 1200, description: str = "胸部正位", child: bool = False,
 ) -> bytes:  # fmt: skip
     """A DX for presentation, 12 of 16 bits, Part 10 bytes; the same seed makes the same object. at: clinic's local time."""
-    shades = make_film(uuid.uuid5(_NAMESPACE, seed).int % 2**32, rows=rows, columns=columns, signs=signs)
+    shades = make_film(uuid.uuid5(_NAMESPACE, seed).int % 2**32, rows=rows, columns=columns, signs=signs, child=child)
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = DigitalXRayImageStorageForPresentation

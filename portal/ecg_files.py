@@ -7,14 +7,15 @@ import io
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from center.codes import Origin
+from center.errors import Mismatched, Unreadable
 from center.identity import Actor, ClinicId
 from center.ports import Ingest, ObjectStore, Provenance, Quarantined, Same, Stored
-from ecg.room import WaveformIdentity, read_files, write_dicom
+from ecg.room import EcgSignal, WaveformIdentity, read_files, write_dicom
 
 _NAMESPACE = uuid.UUID("3b0b6a52-6f0d-5b0a-8d3a-7a0b3f6f7c11")
 
@@ -44,23 +45,25 @@ def take_in(
 ) -> Taken:  # fmt: skip
     """One recording taken in, complete on arrival.  Raises Unreadable, Unavailable, NoRoom and what the door raises.
 
-    A DICOM file goes in as it is; anything else is wrapped (origin ``converted``) after its original files are durable
+    A DICOM file goes in as it is; anything else, and a DICOM file whose UIDs the door can't take, is wrapped (origin ``converted``) after its original files are durable
     in the store, so that nothing is acknowledged that could not be shown again as it came.
     """
     signal = read_files(files)  # refuses what is no recording, whatever the name says
-    if signal.source_format.upper().startswith("DICOM") and len(files) == 1:
-        content, origin, originals = next(iter(files.values())), Origin.RECEIVED, ()
-    else:
-        content = write_dicom(signal, _identity(files, person, clinic_id, signal.recorded_at, now, zone))
-        origin, originals = Origin.CONVERTED, tuple(_keep(store, raw) for raw in files.values())
     provenance = Provenance(
-        clinic_id=clinic_id, door="upload", actor=actor, origin=origin, peer="upload", complete_on_arrival=True
+        clinic_id=clinic_id, door="upload", actor=actor, origin=Origin.RECEIVED, peer="upload", complete_on_arrival=True
     )
-    return Taken(door.accept(io.BytesIO(content), provenance), originals)
+    if signal.source_format.upper().startswith("DICOM") and len(files) == 1:
+        try:
+            return Taken(door.accept(io.BytesIO(next(iter(files.values()))), provenance), ())
+        except (Mismatched, Unreadable):
+            pass  # old carts write UIDs that are none, or leave them out: the recording itself was read above
+    content = write_dicom(signal, _identity(files, person, clinic_id, signal, now, zone))
+    originals = tuple(_keep(store, raw) for raw in files.values())
+    return Taken(door.accept(io.BytesIO(content), replace(provenance, origin=Origin.CONVERTED)), originals)
 
 
 def _identity(
-    files: Mapping[str, bytes], person: Person, clinic_id: ClinicId, recorded_at: str, now: datetime, zone: str
+    files: Mapping[str, bytes], person: Person, clinic_id: ClinicId, signal: EcgSignal, now: datetime, zone: str
 ) -> WaveformIdentity:
     """The same files of the same person at the same clinic are the same instance, however often they are sent."""
     digests = ",".join(sorted(hashlib.sha256(raw).hexdigest() for raw in files.values()))
@@ -74,7 +77,7 @@ def _identity(
         birth_date=person.birth_date,
         sex=person.sex,
         accession_number=person.accession,
-        recorded_at=recorded_at or now.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds"),
+        recorded_at=signal.recorded_at or now.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds"),
         study_description="ECG",
     )
 

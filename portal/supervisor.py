@@ -119,7 +119,7 @@ class Supervisor:
     # ------------------------------------------------------------ starting
     async def _start(self) -> None:
         began = time.monotonic()
-        (self._settings.data / "log").mkdir(parents=True, exist_ok=True)
+        (self._settings.data / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
         await self._wait_for_earlier()
         for address, setting in ((self._settings.http, "HELAN_HTTP"), (self._settings.dicom, "HELAN_DICOM")):
             refuse_taken(address, setting)

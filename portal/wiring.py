@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from center.audit import AuditSealer
 from center.authority import Authority
 from center.clock import RandomIdentifiers, SystemClock
 from center.database import Database
+from center.errors import Unavailable
 from center.jobs import Handler, Runner
 from center.notifier import LogNotifier
 from center.objects.directory import DirectoryStore
@@ -111,6 +113,8 @@ def open_parts(settings: Settings, process: str) -> Parts:
 def open_store(settings: Settings) -> ObjectStore:
     if settings.uses_s3:
         s3 = S3Store(settings.s3_endpoint, settings.bucket, settings.s3_access_key, settings.s3_secret_key)
+        with contextlib.suppress(Unavailable):  # away or not ours to make: arrivals wait in the spool, /health says so
+            s3.make_bucket()
         return s3
     settings.objects_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return DirectoryStore(settings.objects_dir)

@@ -7,6 +7,7 @@ from typing import Any
 
 from center import faults, observe
 from center.database import Row, Work
+from center.errors import WrongState
 from center.events import DeliveryAcknowledged, ReportOpened
 from center.identity import Actor, CaseId, ClinicId, system_for
 from center.jobs import Job, Later
@@ -185,14 +186,24 @@ def opened(parts: Parts, actor: Actor, case_id: CaseId, version: int) -> None:
 
 
 def receipt(parts: Parts, actor: Actor, case_id: CaseId, version: int) -> None:
-    """The clinic says that it has it; who opened it counts as having it, too."""
+    """The clinic says that it has it.  Raises WrongState while nobody there has opened it: no report counts as read unread."""
     with moves.on_case(parts, actor, case_id, Act.REPORT_VIEW) as (work, row):
         permit(actor, Act.REPORT_RECEIPT, moves.thing(row))
-        page = _open(parts, work, row, version)
+        found = store.version(work, row.clinic_id, row.case_id, version)
+        if not found.sealed_sha256 or found.status is ReportState.WITHDRAWN:
+            raise store.missing()
+        mine = (d for d in store.deliveries(work, row) if d.version == version and d.recipient == "page")
+        page = next(mine, None)
         if page is None:
             return
+        if page.opened_at is None:
+            raise WrongState(
+                "请先打开报告，看过后再签收。",
+                "Open the report first, then confirm that you have it.",
+                {"state": page.state.value, "possible": ["open"]},
+            )
         work.run(
-            SQL["delivery_receipted"], clinic_id=row.clinic_id, delivery_id=page, now=parts.clock.now(),
+            SQL["delivery_receipted"], clinic_id=row.clinic_id, delivery_id=page.delivery_id, now=parts.clock.now(),
             by=actor.person_id,
         )  # fmt: skip
         work.audit(Act.REPORT_RECEIPT.value, f"case:{case_id}", clinic_id=row.clinic_id, version=version)

@@ -389,6 +389,10 @@ values (%(clinic_id)s, %(delivery_id)s, %(n)s, %(now)s, %(acknowledged)s, %(stat
 select * from worklist.delivery_attempt where clinic_id = %(clinic_id)s and delivery_id = any(%(delivery_ids)s)
 order by delivery_id, n limit 1000;
 
+-- signed_of_preview: the version in force that was signed from this preview by this person
+select n, pdf_sha256, signed_at from worklist.report_version where clinic_id = %(clinic_id)s and case_id = %(case_id)s
+and signer = %(signer)s and preview_sha256 = %(preview_sha256)s and status = 'final' order by n desc limit 1
+
 -- insert_opening: a person's first opening of a version; none back when he had it open before
 insert into worklist.opening (clinic_id, case_id, version, person_id, at)
 values (%(clinic_id)s, %(case_id)s, %(version)s, %(person_id)s, %(now)s) on conflict do nothing returning version;

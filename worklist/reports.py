@@ -211,6 +211,8 @@ def _notes(row: CaseRow) -> tuple[Text, ...]:
 def sign(parts: Parts, actor: Actor, case_id: CaseId, token: str, preview_sha256: str, password: str) -> Signed:
     """Signed as final: the version fixed, deliveries queued, ReportSigned in the same commit."""
     with moves.on_case(parts, actor, case_id, Act.REPORT_SIGN, locked=False) as (work, row):
+        if (before := _signed_before(work, row, actor, preview_sha256)) is not None:
+            return before
         _may_sign(parts, work, row, actor, token, preview_sha256)
     reads = parts.reads.of(row.clinic_id, row.study_uid)
     receivers = parts.peers.destinations(row.clinic_id)
@@ -219,6 +221,8 @@ def sign(parts: Parts, actor: Actor, case_id: CaseId, token: str, preview_sha256
     )
     parts.objects.put(signature.sha256, io.BytesIO(signature.pdf), len(signature.pdf))
     with moves.on_case(parts, actor, case_id, Act.REPORT_SIGN) as (work, row):
+        if (before := _signed_before(work, row, actor, preview_sha256)) is not None:
+            return before
         draft = _may_sign(parts, work, row, actor, token, preview_sha256)
         content = store.content_from(draft["content"])
         number = int(draft["preview_content"]["version"])
@@ -240,6 +244,15 @@ def sign(parts: Parts, actor: Actor, case_id: CaseId, token: str, preview_sha256
     faults.point("report.signed")
     log.info("report.signed", case=case_id, version=number)
     return Signed(case_id, number, signature.sha256, signature.signed_at)
+
+
+def _signed_before(work: Work, row: CaseRow, actor: Actor, preview_sha256: str) -> Signed | None:
+    """What this very request brought about when it came first: a button pressed twice is one signature."""
+    found = work.one(
+        SQL["signed_of_preview"], clinic_id=row.clinic_id, case_id=row.case_id, signer=actor.person_id,
+        preview_sha256=preview_sha256,
+    )  # fmt: skip
+    return Signed(row.case_id, found["n"], found["pdf_sha256"], found["signed_at"]) if found else None
 
 
 def _may_sign(parts: Parts, work: Work, row: CaseRow, actor: Actor, token: str, preview_sha256: str) -> Row:

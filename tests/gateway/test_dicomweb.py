@@ -67,6 +67,8 @@ class Access:
 class HeaderWeb:
     """Signs in by a header."""
 
+    own_origins: frozenset[str] = frozenset()
+
     async def actor(self, request: Request) -> Actor:
         return PEOPLE[PersonId(request.headers["x-person"])]
 

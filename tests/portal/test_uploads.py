@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import pydicom
 import pytest
 from fastapi.testclient import TestClient
 
@@ -96,6 +98,19 @@ def test_a_dicom_ecg_is_kept_as_it_is(region: ClinicHouse) -> None:
     assert made["sha256"] == hashlib.sha256(content).hexdigest() and made["originals"] == []
     region.run()
     assert region.case_of(made["study_uid"]).patient_name == "张三"
+
+
+@pytest.mark.parametrize("broken", ["1.2.826.0.1.", "1.2..3", ""])
+def test_a_dicom_ecg_whose_uids_are_none_is_wrapped_and_kept_as_it_came(region: ClinicHouse, broken: str) -> None:
+    held = pydicom.dcmread(io.BytesIO(make_ecg_dicom()))
+    held.StudyInstanceUID = held.SeriesInstanceUID = broken
+    out = io.BytesIO()
+    held.save_as(out)
+    made = send(region.browser("tech"), {"old.dcm": out.getvalue()}).json()
+    assert made["outcome"] == "stored", made
+    assert region.query("select origin from gateway.instance where sop_uid = %s", made["sop_uid"]) == [("converted",)]
+    name = hashlib.sha256(out.getvalue()).hexdigest()
+    assert b"".join(region.store.open_range(name)) == out.getvalue()
 
 
 @pytest.mark.parametrize(

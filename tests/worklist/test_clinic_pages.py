@@ -165,6 +165,8 @@ def test_a_withdrawn_report_is_told_and_gone(region: ClinicHouse) -> None:
     region.worklist.withdraw(region.actor("reader"), case_id, "拍错了人", wrong_patient=True)
     region.run()
     assert "已撤回" in tech.get("/clinic").text
+    page = tech.get(f"/clinic/cases/{case_id}").text
+    assert "原报告已撤回，请勿使用" in page and "还没有报告" not in page
     assert tech.get(f"/clinic/reports/{case_id}/1.pdf").status_code == 404
 
 

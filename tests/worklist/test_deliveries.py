@@ -152,6 +152,10 @@ def test_a_receipt_is_the_clinics_own(bench: Bench) -> None:
         bench.room.receipt(READER, case.case_id, 1)
     with pytest.raises(NotFound):
         bench.room.receipt(person(Role.TECHNICIAN, HELAN), case.case_id, 1)
+    with pytest.raises(WrongState):  # nobody has opened it: a receipt must not stand for that
+        bench.room.receipt(DOCTOR, case.case_id, 1)
+    assert bench.query("select count(*) from center.audit where act = 'report:opened'") == [(0,)]
+    bench.room.opened(DOCTOR, case.case_id, 1)
     bench.room.receipt(DOCTOR, case.case_id, 1)
     bench.room.receipt(TECHNICIAN, case.case_id, 1)
     assert bench.query("select receipted_by from worklist.delivery") == [("clinic_doctor",)]

@@ -463,4 +463,5 @@ def _case_view(
     return CaseView(
         clinic, clinics, line, case, detail.request, versions, tuple(c for c in cards if c.calling), tuple(possible),
         tuple(a.alert for a in cards if not a.calling),
+        is_withdrawn=not versions and any(n.kind == "withdrawn" for n in detail.notices),
     )  # fmt: skip

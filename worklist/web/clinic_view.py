@@ -407,7 +407,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class CaseView:
-    """One case as its clinic sees it. possible: cancel, urgent, stat."""
+    """One case as its clinic sees it. possible: cancel, urgent, stat. is_withdrawn: a report was, and none is in force."""
 
     clinic: Clinic
     clinics: tuple[Clinic, ...]
@@ -418,3 +418,4 @@ class CaseView:
     alerts: tuple[AlertCard, ...]
     possible: tuple[str, ...]
     answered: tuple[Alert, ...] = ()
+    is_withdrawn: bool = False
