@@ -8,12 +8,17 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal as scipy_signal
 
 from center.reads import Reason, SignalInput
 from ecg.quality import SHORTEST_S, Grade, SignalQuality, without_gaps
 
-dsp: Any = scipy_signal  # scipy carries no types
+
+def _dsp() -> Any:
+    """scipy.signal, which carries no types; loading it costs a second that a door's start need not wait for."""
+    from scipy import signal
+
+    return signal
+
 
 _DETECTION_HZ: Final = 250
 _LONGEST_S: Final = 1800.0
@@ -122,7 +127,7 @@ def _at_detection_rate(values: npt.NDArray[np.float64], fs_hz: float) -> tuple[n
     shared = gcd(rate, _DETECTION_HZ)
     up, down = _DETECTION_HZ // shared, rate // shared
     middle = float(np.median(values))
-    slow = np.asarray(dsp.resample_poly(values - middle, up, down), dtype=np.float64)
+    slow = np.asarray(_dsp().resample_poly(values - middle, up, down), dtype=np.float64)
     return slow, fs_hz * up / down
 
 
@@ -142,8 +147,8 @@ def _refined(values: npt.NDArray[np.float64], peaks: npt.NDArray[np.int64], fs_h
     inside = peaks[(peaks >= reach) & (peaks < values.size - reach)]
     if not inside.size:
         return peaks
-    sections = dsp.butter(2, (1.0, 40.0), "bandpass", fs=fs_hz, output="sos")
-    smooth = np.asarray(dsp.sosfiltfilt(sections, values), dtype=np.float64)
+    sections = _dsp().butter(2, (1.0, 40.0), "bandpass", fs=fs_hz, output="sos")
+    smooth = np.asarray(_dsp().sosfiltfilt(sections, values), dtype=np.float64)
     windows = np.stack([smooth[n - reach : n + reach + 1] for n in inside])
     upright = float(np.median(windows.max(axis=1))) >= -float(np.median(windows.min(axis=1)))
     best = windows.argmax(axis=1) if upright else windows.argmin(axis=1)
@@ -157,8 +162,8 @@ def _similarity(values: npt.NDArray[np.float64], peaks: npt.NDArray[np.int64], f
     inside = [n for n in peaks if reach <= n < values.size - reach]
     if len(inside) < 3:
         return 0.0
-    sections = dsp.butter(2, (1.0, 40.0), "bandpass", fs=fs_hz, output="sos")
-    smooth = np.asarray(dsp.sosfiltfilt(sections, values), dtype=np.float64)
+    sections = _dsp().butter(2, (1.0, 40.0), "bandpass", fs=fs_hz, output="sos")
+    smooth = np.asarray(_dsp().sosfiltfilt(sections, values), dtype=np.float64)
     beats = np.stack([smooth[n - reach : n + reach + 1] for n in inside])
     beats -= beats.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(beats, axis=1)

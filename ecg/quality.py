@@ -12,11 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal as scipy_signal
 
 from center.reads import Reason
 
-dsp: Any = scipy_signal  # scipy carries no types
+
+def _dsp() -> Any:
+    """scipy.signal, which carries no types; loading it costs a second that a door's start need not wait for."""
+    from scipy import signal
+
+    return signal
+
 
 FLAT_MV: Final = 0.02
 """A second that moves less than this, peak to peak, is flat: less than a fifth of a small square."""
@@ -182,13 +187,13 @@ def _wander_mv(values: Samples, fs_hz: float) -> float:
 
 
 def _low_passed(values: Samples, below_hz: float, fs_hz: float) -> Samples:
-    sections = dsp.butter(2, below_hz, "lowpass", fs=fs_hz, output="sos")
-    return np.asarray(dsp.sosfiltfilt(sections, values - np.median(values)), dtype=np.float64)
+    sections = _dsp().butter(2, below_hz, "lowpass", fs=fs_hz, output="sos")
+    return np.asarray(_dsp().sosfiltfilt(sections, values - np.median(values)), dtype=np.float64)
 
 
 def _band(values: Samples, low_hz: float, high_hz: float, fs_hz: float) -> Samples:
-    sections = dsp.butter(2, (low_hz, min(high_hz, 0.45 * fs_hz)), "bandpass", fs=fs_hz, output="sos")
-    return np.asarray(dsp.sosfiltfilt(sections, values), dtype=np.float64)
+    sections = _dsp().butter(2, (low_hz, min(high_hz, 0.45 * fs_hz)), "bandpass", fs=fs_hz, output="sos")
+    return np.asarray(_dsp().sosfiltfilt(sections, values), dtype=np.float64)
 
 
 def _noise_mv(values: Samples, fs_hz: float) -> float:
