@@ -408,13 +408,9 @@ def read(
     """对磁盘上的文件做初读，不需要数据库 | a preliminary read of files on disk; no database needed."""
     import json
 
-    from center.errors import NotFound
     from portal.reading import in_words, read_paths
     from portal.wiring import readers
 
-    missing = [str(p) for p in paths if not p.exists()]
-    if missing:
-        raise NotFound(f"没有 {'、'.join(missing)}。", f"There is no {', '.join(missing)}.")
     for line in read_paths(paths, readers(os.environ.get("HELAN_DEVICE") or "auto")):
         print(json.dumps(line, ensure_ascii=False) if jsonl else in_words(line), flush=True)
 

@@ -104,7 +104,6 @@ def test_a_command_starts_the_database_where_nothing_runs_it_and_stops_it_again(
         (("agreement", "add", "--requesting", "a", "--reading", "b", "--service", "tea"), "imaging or ecg"),
         (("token", "create", "--person", "x", "--until", "soon"), "YYYY-MM-DD"),
         (("verify", "no-such.pdf"), "no file"),
-        (("read", "no-such-folder"), "There is no"),
         (("restore", "no-such-folder"), "no whole backup"),
     ],
 )

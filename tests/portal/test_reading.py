@@ -54,6 +54,11 @@ def test_each_study_gets_one_line_in_the_order_given(folder: Path) -> None:
     assert [Path(x["path"]).name for x in turned] == ["c.pdf", "a_film.dcm"]
 
 
+def test_a_path_that_is_not_there_gets_its_line_and_stops_nothing(folder: Path) -> None:
+    lines = list(read_paths([folder / "nowhere.dcm", folder / "a_film.dcm"], READERS))
+    assert [x["outcome"] for x in lines] == ["unreadable", "read"] and lines[0]["reason"]["code"] == "unreadable_file"
+
+
 def test_a_header_and_its_signal_are_one_study(folder: Path) -> None:
     (line,) = read_paths([folder / "b_rec.dat", folder / "b_rec.hea"], READERS)
     assert [Path(f).name for f in line["files"]] == ["b_rec.hea", "b_rec.dat"]
