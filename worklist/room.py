@@ -6,7 +6,7 @@ failure comes from ``center.errors``. ``handlers`` and ``SUBSCRIPTIONS`` are wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from center.codes import Urgency
@@ -318,9 +318,3 @@ class Worklist:
     def timeline(self, clinic_id: ClinicId, case_id: CaseId) -> Sequence[tuple[datetime, str, str]]:
         """(when, what, who) of a case for `make journey`: its moves, alerts and deliveries in order."""
         return lists.timeline(self._parts, clinic_id, case_id)
-
-
-def handler_names() -> Iterator[str]:
-    """All handlers that a subscription names."""
-    for names in SUBSCRIPTIONS.values():
-        yield from names
