@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from center.reads import Code, Measurement, ModelInput, Outcome, PreliminaryRead, Reason
-from ecg.beats import Beats, find_beats
 from ecg.quality import assess
+from ecg.xqrs import Beats, find_beats
 
 MODEL: Final = "ecg_rate_xqrs"
 VERSION: Final = "1.0.0"
