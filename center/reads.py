@@ -26,6 +26,20 @@ class Decision(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+class Tier(StrEnum):
+    """How soon a person must look: red now, orange next, yellow soon, green in turn.  Green is not "normal"."""
+
+    RED = "red"
+    ORANGE = "orange"
+    YELLOW = "yellow"
+    GREEN = "green"
+
+    @property
+    def rank(self) -> int:
+        """0 is the gravest."""
+        return list(Tier).index(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why there is no read: a stable ``code`` and a sentence in each language."""
@@ -59,7 +73,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A number with its UCUM unit, and where it comes from."""
+    """A number with its UCUM unit.  lead: empty where it holds for all; certainty: 0..1, None where it isn't told."""
 
     key: str
     zh: str
@@ -67,6 +81,87 @@ class Measurement:
     value: float
     unit: str
     codes: tuple[Code, ...] = ()
+    lead: str = ""
+    certainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLine:
+    """What was seen where, and the limit that it passed, with the limit's source.
+
+    key: of the measurement or fact; zh, en: its name, empty where the key is all there is.
+    limit: in words with its unit (``>= 120 ms``).  start_s, end_s: seconds from the recording's begin.
+    """
+
+    key: str
+    zh: str = ""
+    en: str = ""
+    value: float | None = None
+    unit: str = ""
+    limit: str = ""
+    lead: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One diagnostic statement of a machine, present.  zh, en say the modifiers already; modifiers: their keys."""
+
+    key: str
+    zh: str
+    en: str
+    certainty: float
+    codes: tuple[Code, ...] = ()
+    modifiers: tuple[str, ...] = ()
+    evidence: tuple[EvidenceLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalRule:
+    """A rule that was met.  source: the document that it is taken from."""
+
+    rule: str
+    zh: str
+    en: str
+    tier: Tier
+    evidence: tuple[EvidenceLine, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Critical:
+    """The gravest tier of all rules met, with the site's profile and the version of its rules."""
+
+    tier: Tier
+    profile: str
+    version: str
+    rules: tuple[CriticalRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLine:
+    """What the recording device itself said: a statement (``text``) or a measurement (``value`` and ``unit``)."""
+
+    text: str
+    value: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MedianWaveform:
+    """The median beat.  uv: whole microvolts [lead][sample] at fs_hz, as 16 bits hold them; beats: how many made it.
+
+    at: sample of the fiducial.  marks: samples of ``p_on`` .. ``t_off``, absent where there is no such wave.
+    """
+
+    leads: tuple[str, ...]
+    fs_hz: float
+    uv: tuple[tuple[int, ...], ...]
+    at: int
+    beats: int
+    marks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +188,17 @@ class FilmInput:
 
 @dataclass(frozen=True, slots=True)
 class SignalInput:
-    """signal: float32 [lead, sample], mV; NaN where the device gave no value."""
+    """signal: float32 [lead, sample], mV; NaN where the device gave no value.
+
+    device: what the device said itself; never mixed with ours.
+    """
 
     signal: npt.NDArray[np.float32]
     leads: tuple[str, ...]
     fs_hz: float
     age_years: float | None = None
     sex: str = ""
+    device: tuple[DeviceLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +206,8 @@ class ModelInput:
     """What a model reads: the first readable film or recording of a study, and where it came from.
 
     input_digest: sha256 hex over the sorted content digests of the instances that it was made of.
+    previous: the newest read of the same patient's last recording at the same clinic, with its study and when that
+    was recorded (ISO 8601).  every_lead: also the boundaries of each beat lead by lead (``beats[n]["leads"]``).
     """
 
     kind: Literal["film", "ecg"]
@@ -115,6 +216,10 @@ class ModelInput:
     input_digest: str
     film: FilmInput | None = None
     recording: SignalInput | None = None
+    previous: PreliminaryRead | None = None
+    previous_study_uid: str = ""
+    previous_at: str = ""
+    every_lead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +231,12 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class PreliminaryRead:
-    """A model's output: name, version, input digest, and probability or abstention (rule 3)."""
+    """A model's output: name, version, input digest, and probability or abstention (rule 3).
+
+    statements, critical: of a recording, None and empty where the model says neither; an abstention may still have a
+    critical tier, because a recording that nobody can read isn't green.
+    compared_with: the study that ``statements`` compares with, empty where none was handed in.
+    """
 
     kind: Literal["film", "ecg", "slide"]
     model: str
@@ -138,8 +248,38 @@ class PreliminaryRead:
     measurements: tuple[Measurement, ...] = ()
     quality: dict[str, object] = field(default_factory=dict)
     extra: dict[str, object] = field(default_factory=dict)  # fs_hz, beats: fields of `helan read --jsonl`
+    statements: tuple[StatementLine, ...] = ()
+    critical: Critical | None = None
+    device: tuple[DeviceLine, ...] = ()
+    median: MedianWaveform | None = None
+    compared_with: str = ""
+    compared_at: str = ""
+
+    @property
+    def tier(self) -> Tier | None:
+        return self.critical.tier if self.critical else None
+
+    @property
+    def answerable(self) -> tuple[Finding, ...]:
+        """All that a person accepts or rejects: findings, rules of the red tier, and statements, in that order."""
+        return (*self.findings, *(_red(r) for r in self._red_rules), *(_stated(s) for s in self.statements))
 
     @property
     def critical_findings(self) -> tuple[Finding, ...]:
         """Those that ask for a human read at once; a machine never raises the clinic's alert itself."""
-        return tuple(f for f in self.findings if f.critical and f.decision is Decision.PRESENT)
+        return tuple(f for f in self.answerable if f.critical and f.decision is Decision.PRESENT)
+
+    @property
+    def _red_rules(self) -> tuple[CriticalRule, ...]:
+        if self.critical is None or self.critical.tier is not Tier.RED:
+            return ()
+        rules = tuple(r for r in self.critical.rules if r.tier is Tier.RED)
+        return rules or (CriticalRule("red", "危急值", "Critical value", Tier.RED),)
+
+
+def _red(rule: CriticalRule) -> Finding:
+    return Finding(f"critical:{rule.rule}", rule.zh, rule.en, 1.0, Decision.PRESENT, critical=True)
+
+
+def _stated(line: StatementLine) -> Finding:
+    return Finding(line.key, line.zh, line.en, line.certainty, Decision.PRESENT, line.codes)
