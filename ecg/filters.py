@@ -89,7 +89,7 @@ def without_wander(mv: Samples, fs_hz: float, at: npt.NDArray[np.int64], fallbac
     knots = _quiet_points(mv, fs_hz, at)
     if knots.size < 3:
         return high_pass(mv, fs_hz, fallback_hz)
-    half = max(int(round(_KNOT_S * fs_hz / 2)), 1)
+    half = max(round(_KNOT_S * fs_hz / 2), 1)
     index = np.clip(knots[:, None] + np.arange(-half, half + 1), 0, mv.shape[1] - 1)
     levels = np.median(mv[:, index], axis=2)
     return mv - _curve(knots, levels, mv.shape[1])
@@ -97,7 +97,7 @@ def without_wander(mv: Samples, fs_hz: float, at: npt.NDArray[np.int64], fallbac
 
 def _quiet_points(mv: Samples, fs_hz: float, at: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """int64 [knot]: where, shortly before each beat, all leads together move least."""
-    width = max(int(round(_KNOT_S * fs_hz)), 2)
+    width = max(round(_KNOT_S * fs_hz), 2)
     first, last = int(_KNOT_FROM_S * fs_hz), int(_KNOT_TO_S * fs_hz)
     inside = at[at - first - width > 0]
     if not inside.size:
