@@ -68,7 +68,7 @@ def butterworth_gain(
     return out
 
 
-def mirrored(mv: Samples, before: int, after: int) -> Samples:
+def mirrored(mv: npt.NDArray[Any], before: int, after: int) -> npt.NDArray[Any]:
     """mv with its ends turned about their last values, [lead, before + sample + after]."""
     n = mv.shape[1]
     if n < 2 or before > n - 1 or after > n - 1:

@@ -143,7 +143,7 @@ def _analytic(mv: Samples, fs_hz: float) -> tuple[npt.NDArray[np.complex64], flo
     fft = _fft()
     samples, pad = mv.shape[1], int(_PAD_S * fs_hz)
     length = fft.next_fast_len(samples + 2 * pad, real=True)
-    spectrum = fft.rfft(mirrored(mv.astype(np.float32), pad, length - samples - pad), axis=1)
+    spectrum = fft.rfft(mirrored(np.asarray(mv, dtype=np.float32), pad, length - samples - pad), axis=1)
     out = fft.next_fast_len(int(length * _RATE_HZ / fs_hz) + 1)
     rate = fs_hz * out / length
     kept = min(spectrum.shape[1], out // 2)
