@@ -60,7 +60,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked for. ``probability`` is calibrated, 0..1; ``critical`` asks for a read-now task."""
+    """One thing looked for. ``probability`` is calibrated, 0..1; ``critical`` asks for a read-now task.
+
+    by_rule: a rule was met; its ``probability`` is 1 and says nothing, pages leave it out.
+    """
 
     key: str
     zh: str
@@ -69,6 +72,7 @@ class Finding:
     decision: Decision
     codes: tuple[Code, ...] = ()
     critical: bool = False
+    by_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +282,7 @@ class PreliminaryRead:
 
 
 def _red(rule: CriticalRule) -> Finding:
-    return Finding(f"critical:{rule.rule}", rule.zh, rule.en, 1.0, Decision.PRESENT, critical=True)
+    return Finding(f"critical:{rule.rule}", rule.zh, rule.en, 1.0, Decision.PRESENT, critical=True, by_rule=True)
 
 
 def _stated(line: StatementLine) -> Finding:

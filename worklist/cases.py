@@ -247,6 +247,12 @@ def _machine_says(parts: Parts, work: Work, row: CaseRow, reads: Sequence[Stored
     if critical and row.state in OPEN_STATES:
         priority = routing.after_machine(Priority(row.urgency, row.due_at), _critical(flag), timing, now)
         columns |= {"urgency": priority.urgency, "due_at": priority.due_at}
+    elif row.state in OPEN_STATES:
+        tier = routing.gravest_tier(reads)
+        now_is = Priority(row.urgency, row.due_at)
+        priority = routing.after_tier(now_is, tier, timing, row.service, row.modality, row.completed_at)
+        if priority != now_is:
+            columns |= {"urgency": priority.urgency, "due_at": priority.due_at}
     if critical:
         columns["flags"] = row.flags | {"machine_critical"}
     if flag == row.machine and columns.get("flags", row.flags) == row.flags:
@@ -274,7 +280,8 @@ def _read_now(
 
 
 def _flag_values(flag: MachineFlag) -> dict[str, Any]:
-    return {"kind": flag.kind, "zh": flag.text.zh, "en": flag.text.en, "probability": flag.probability}
+    values = {"kind": flag.kind, "zh": flag.text.zh, "en": flag.text.en, "probability": flag.probability}
+    return values | ({"tier": flag.tier} if flag.tier else {})
 
 
 # ---------------------------------------------------------------- people

@@ -129,7 +129,7 @@ def machine_findings(
             r.read_id, f.key, f.zh, f.en, f.critical and f.decision is Decision.PRESENT, (r.read_id, f.key) in decided
         )
         for r in routing.latest_of_each(reads)
-        for f in r.read.findings
+        for f in r.read.answerable
         if every or f.decision is Decision.PRESENT
     )
 

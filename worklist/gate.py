@@ -35,6 +35,8 @@ _FEMALE = re.compile(
 _CHILD = re.compile(r"患儿|新生儿|婴儿|囟门|infant|neonat|newborn|paediatric|pediatric", re.IGNORECASE)
 _OLD = re.compile(r"老年性|老年改变|绝经后|senile|age-related degener", re.IGNORECASE)
 
+#: So many open machine findings are named one by one; an ECG's statements are counted.
+_MOST_NAMED = 3
 #: Findings whose negation must not flip between findings and impression.
 _FLIPS = ("气胸", "骨折", "积液", "出血", "梗死", "肺炎", "结核", "占位", "结节", "肿块", "脱位", "心包积液", "实变",
           "pneumothorax", "fracture", "effusion", "hemorrhage", "haemorrhage", "infarct", "pneumonia", "tuberculosis",
@@ -252,9 +254,13 @@ def _affirmed(term: str, text: str) -> bool | None:
 
 def _machine(facts: Facts) -> list[GateItem]:
     items: list[GateItem] = []
-    for finding in facts.machine:
-        if finding.decided:
-            continue
+    left = [f for f in facts.machine if not f.decided]
+    if (quiet := sum(not f.critical for f in left)) > _MOST_NAMED:
+        zh = f"{quiet} 条机器语句还没有采纳或驳回。"
+        en = f"{quiet} machine statements are neither accepted nor rejected."
+        items.append(GateItem("machine_several", "warn", zh, en, "machine"))
+        left = [f for f in left if f.critical]
+    for finding in left:
         level = "block" if finding.critical else "warn"
         zh = f"机器提示“{finding.zh}”还没有采纳或驳回。"
         en = f'The machine finding "{finding.en}" is neither accepted nor rejected.'

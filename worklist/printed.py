@@ -219,7 +219,8 @@ def _machine(lines: tuple[MachineLine, ...], t: Words) -> list[str]:
         verdict = t("accepted" if line.verdict == "accepted" else "rejected")
         what = t.of(Text(line.zh, line.en))
         why = ("：" if t.lang == "zh" else ": ") + line.reason.strip() if line.reason.strip() else ""
-        where = f"{line.model} {line.version}, {line.probability:.2f}"
+        number = f", {line.probability:.2f}" if line.probability < 1 else ""  # a rule that was met has none
+        where = f"{line.model} {line.version}{number}"
         out.append(f"{what}（{where}）· {verdict}{why}" if t.lang == "zh" else f"{what} ({where}) · {verdict}{why}")
     return [*out, t("machine_end")] if out else []
 

@@ -52,13 +52,15 @@ NO_TEXT = Text("", "")
 class MachineFlag:
     """What the preliminary read says, for the list.
 
-    kind: critical | present | uncertain | absent | measured (numbers only, no finding) | abstained | "" (no read yet);
-    text: the finding or the reason; probability: of the leading finding, None when abstained.
+    kind: critical | present | uncertain | absent | stated (an ECG's statements) | measured (numbers only) | abstained
+    | "" (no read yet); text: the finding or the reason; probability: of the leading finding, None where there is none.
+    tier: red | orange | yellow | green of an ECG's critical rules, "" where none were asked.
     """
 
     kind: str = ""
     text: Text = NO_TEXT
     probability: float | None = None
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ def _machine_lines(reads: Sequence[StoredRead], verdicts: Sequence[Verdict]) -> 
             decided[r.read_id, f.key].reason,
         )
         for r in routing.latest_of_each(reads)
-        for f in r.read.findings
+        for f in r.read.answerable
         if (r.read_id, f.key) in decided
     )  # fmt: skip
 

@@ -7,13 +7,13 @@ machine says can only raise urgency and bring the due time nearer (rule 3).  Val
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from center.codes import Service, Urgency
 from center.identity import Actor
 from center.ports import StoredRead
-from center.reads import Decision, Finding, Outcome, PreliminaryRead
+from center.reads import CriticalRule, Decision, Finding, Outcome, PreliminaryRead, StatementLine, Tier
 from worklist.lifecycle import CaseState
 from worklist.records import CaseRow, MachineFlag
 from worklist.sheet import Text
@@ -68,6 +68,20 @@ def after_machine(now_is: Priority, flag: MachineFlag, timing: Timing, now: date
     return Priority(Urgency.highest(now_is.urgency, Urgency.STAT), min(now_is.due_at, by))
 
 
+def gravest_tier(reads: Sequence[StoredRead]) -> Tier | None:
+    """Of all reads: a newer read never takes back what an older one asked for."""
+    return min((r.read.tier for r in reads if r.read.tier is not None), key=lambda tier: tier.rank, default=None)
+
+
+def after_tier(
+    now_is: Priority, tier: Tier | None, timing: Timing, service: Service, modality: str, completed_at: datetime
+) -> Priority:
+    """Orange is read next, without alarm; red is ``after_machine``'s; yellow and green change nothing."""
+    if tier is not Tier.ORANGE:
+        return now_is
+    return raised(now_is, Urgency.URGENT, timing, service, modality, completed_at)
+
+
 def latest_of_each(reads: Sequence[StoredRead]) -> tuple[StoredRead, ...]:
     """Each model's newest read, newest first."""
     seen: set[str] = set()
@@ -82,18 +96,38 @@ def latest_of_each(reads: Sequence[StoredRead]) -> tuple[StoredRead, ...]:
 def machine_flag(reads: Sequence[StoredRead]) -> MachineFlag:
     """What the list shows of the newest reads: the gravest finding, else why there is none."""
     newest = latest_of_each(reads)
-    findings = [f for r in newest if r.read.outcome is Outcome.READ for f in r.read.findings]
-    if findings:
+    tier = gravest_tier(newest)
+    return replace(_leading(newest), tier=tier.value if tier else "")
+
+
+def _leading(newest: Sequence[StoredRead]) -> MachineFlag:
+    done = [r.read for r in newest if r.read.outcome is Outcome.READ]
+    alarms = [f for r in newest for f in r.read.critical_findings]
+    if findings := [*alarms, *(f for read in done for f in read.findings)]:
         gravest = min(findings, key=_gravity)
         kind = "critical" if _is_critical(gravest) else gravest.decision.value
-        return MachineFlag(kind, Text(gravest.zh, gravest.en), gravest.probability)
-    for read in newest:
-        if read.read.outcome is Outcome.READ and read.read.measurements:
-            return MachineFlag("measured", _measured(read.read))
-    for read in newest:
-        if read.read.reason is not None:
-            return MachineFlag("abstained", Text(read.read.reason.zh, read.read.reason.en))
+        return MachineFlag(kind, Text(gravest.zh, gravest.en), None if gravest.by_rule else gravest.probability)
+    for read in done:
+        if read.statements:
+            return MachineFlag("stated", _stated(read))
+    for read in done:
+        if read.measurements:
+            return MachineFlag("measured", _measured(read))
+    for stored in newest:
+        if stored.read.reason is not None:
+            return MachineFlag("abstained", Text(stored.read.reason.zh, stored.read.reason.en))
     return MachineFlag("abstained", Text("没有初读", "no preliminary read")) if newest else MachineFlag()
+
+
+def _stated(read: PreliminaryRead) -> Text:
+    """The gravest rule that was met, then the first statements, then the rate."""
+    rules = [r for r in read.critical.rules if r.tier in (Tier.ORANGE, Tier.YELLOW)] if read.critical else []
+    leading: list[CriticalRule | StatementLine] = [*sorted(rules, key=lambda r: r.tier.rank)[:1], *read.statements]
+    zh, en = ([*dict.fromkeys(words)][:2] for words in zip(*((s.zh, s.en) for s in leading), strict=True))
+    rate = next((m.value for m in read.measurements if m.key == "heart_rate"), None)
+    if rate is not None:
+        zh, en = [*zh, f"{rate:.0f} 次/分"], [*en, f"{rate:.0f}/min"]
+    return Text(" · ".join(zh), " · ".join(en))
 
 
 def _measured(read: PreliminaryRead) -> Text:

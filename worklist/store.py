@@ -76,7 +76,8 @@ def case_from(row: Row) -> CaseRow:
         images=row["images"], study_at=_instant(row["study_at"]), accession=row["accession"],
         referring=row["referring"], question=row["question"], history=row["history"], flags=frozenset(row["flags"]),
         machine=MachineFlag(
-            machine.get("kind", ""), Text(machine.get("zh", ""), machine.get("en", "")), machine.get("probability")
+            machine.get("kind", ""), Text(machine.get("zh", ""), machine.get("en", "")), machine.get("probability"),
+            machine.get("tier", ""),
         ),
         generation=row["generation"], seen_generation=row["seen_generation"], facts_n=row["facts_n"],
         version=row["version"], lease_n=row["lease_n"], lease_by=row["lease_by"] or "",

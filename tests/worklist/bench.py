@@ -191,9 +191,13 @@ class Bench:
         self, case: CaseRow, *findings: Finding, model: str = "film", reason: Reason | None = None
     ) -> str:
         """The id of the read that was made, and told."""
-        kept = self.reads.kept.setdefault((case.clinic_id, case.study_uid), [])
         outcome = Outcome.ABSTAINED if reason else Outcome.READ
-        read = PreliminaryRead("film", model, "1.0", f"digest{len(kept)}", outcome, reason, tuple(findings))
+        return self.tell(case, PreliminaryRead("film", model, "1.0", "", outcome, reason, tuple(findings)))
+
+    def tell(self, case: CaseRow, read: PreliminaryRead) -> str:
+        """The id of this read, kept under a digest of its own, and told."""
+        kept = self.reads.kept.setdefault((case.clinic_id, case.study_uid), [])
+        read, model, outcome = replace(read, input_digest=f"digest{len(kept)}"), read.model, read.outcome
         stored = StoredRead(
             f"read-{len(kept)}-{model}", case.clinic_id, case.study_uid,
             self.clock.now() + timedelta(milliseconds=len(kept)), (f"{case.study_uid}.0",), read,
@@ -202,7 +206,7 @@ class Bench:
         critical = len(read.critical_findings)
         self.emit(
             PreliminaryReadMade(
-                case.clinic_id, case.study_uid, model, "1.0", read.input_digest, outcome.value, critical
+                case.clinic_id, case.study_uid, model, read.version, read.input_digest, outcome.value, critical
             )
         )
         return stored.read_id

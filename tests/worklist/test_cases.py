@@ -9,7 +9,8 @@ import pytest
 from center.codes import Role, Urgency
 from center.errors import Invalid, NotFound, WrongState
 from center.patients import PatientIdentity
-from center.reads import Decision
+from center.reads import Decision, Tier
+from tests.makers.ecg_reads import POOR, ecg_read
 from tests.worklist.bench import ABSTAINED, HELAN, SHIGOU, Bench, finding, person, reader
 from worklist.lifecycle import CaseState
 from worklist.records import RequestForm
@@ -226,6 +227,51 @@ def test_a_read_after_signing_opens_a_task_only_when_critical(bench: Bench) -> N
     bench.machine_reads(case, finding("pneumothorax", critical=True), model="second")
     assert [t.kind for t in bench.room.tasks(READER)] == ["read_now"]
     assert bench.now_is(case).urgency is Urgency.ROUTINE
+
+
+# ---------------------------------------------------------------- an ECG's tiers
+def test_a_red_tier_makes_the_read_now_task(bench: Bench) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_read(Tier.RED))
+    now = bench.now_is(case)
+    assert now.urgency is Urgency.STAT and now.due_at <= bench.clock.now() + timedelta(minutes=10)
+    assert (now.machine.kind, now.machine.tier, now.machine.probability) == ("critical", "red", None)
+    assert "ST" in now.machine.text.zh and "machine_critical" in now.flags
+    assert bench.query("select kind, key from worklist.task") == [("read_now", "helan_ecg:critical:st_elevation_mi")]
+    assert not bench.notifier.told
+
+
+def test_a_recording_that_nobody_can_read_may_still_be_red(bench: Bench) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_read(Tier.RED, refused=POOR))
+    assert bench.now_is(case).urgency is Urgency.STAT
+    assert bench.query("select count(*) from worklist.task where kind = 'read_now'") == [(1,)]
+
+
+def test_orange_is_read_next_without_a_task(bench: Bench) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_read(Tier.ORANGE))
+    now = bench.now_is(case)
+    assert now.urgency is Urgency.URGENT and now.due_at < case.due_at
+    assert (now.machine.kind, now.machine.tier) == ("stated", "orange") and "心房颤动" in now.machine.text.zh
+    assert bench.query("select count(*) from worklist.task") == [(0,)]
+
+
+@pytest.mark.parametrize("tier", [Tier.YELLOW, Tier.GREEN])
+def test_yellow_and_green_change_no_order(bench: Bench, tier: Tier) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_read(tier))
+    now = bench.now_is(case)
+    assert (now.urgency, now.due_at, now.machine.tier) == (case.urgency, case.due_at, tier.value)
+
+
+def test_a_later_green_takes_nothing_back(bench: Bench) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_read(Tier.ORANGE))
+    raised = bench.now_is(case)
+    bench.tell(case, ecg_read(Tier.GREEN))
+    now = bench.now_is(case)
+    assert (now.urgency, now.due_at) == (raised.urgency, raised.due_at)
 
 
 # ---------------------------------------------------------------- people

@@ -11,7 +11,17 @@ from center.codes import Service
 from center.identity import SYSTEM, Actor
 from center.permits import Act, permitted
 from center.ports import InstanceRef, StoredRead, StudySummary
-from center.reads import Decision, Finding, Measurement, Outcome
+from center.reads import (
+    Code,
+    Critical,
+    Decision,
+    DeviceLine,
+    EvidenceLine,
+    Finding,
+    Measurement,
+    Outcome,
+    PreliminaryRead,
+)
 from worklist import gate, routing
 from worklist.lifecycle import FINISHED, HELD, AlertState, CaseMove, CaseState, ReportState
 from worklist.moves import thing
@@ -52,14 +62,20 @@ _OPEN_ALERTS = frozenset({AlertState.RAISED, AlertState.NOTIFIED, AlertState.ACK
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
+    """What a person answers. probability: None where a rule was met; statement: an ECG's, with its evidence."""
+
     key: str
     name: Text
-    probability: float
+    probability: float | None
     decision: str
     critical: bool
     verdict: str
     reason: str
     post_url: str
+    statement: bool = False
+    evidence: tuple[EvidenceLine, ...] = ()
+    source: str = ""
+    codes: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +91,9 @@ class ReadView:
     shown: tuple[FindingView, ...]
     absent: tuple[FindingView, ...]
     measurements: tuple[Measurement, ...]
+    critical: Critical | None = None
+    device: tuple[DeviceLine, ...] = ()
+    quality: tuple[tuple[str, Text], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +304,8 @@ def _reads(detail: CaseDetail) -> tuple[ReadView, ...]:
 
 def _read(stored: StoredRead, case_id: str, answers: dict[tuple[str, str], Verdict]) -> ReadView:
     read = stored.read
-    found = read.findings if read.outcome is Outcome.READ else ()
-    views = [_finding(stored.read_id, f, case_id, answers.get((stored.read_id, f.key))) for f in found]
+    found = read.answerable if read.outcome is Outcome.READ else read.critical_findings
+    views = [_finding(stored.read_id, f, case_id, answers.get((stored.read_id, f.key)), read) for f in found]
     asked = [v for v in views if v.decision != Decision.ABSENT or v.verdict]
     reason = Text(read.reason.zh, read.reason.en) if read.reason else Text("", "")
     return ReadView(
@@ -296,22 +315,40 @@ def _read(stored: StoredRead, case_id: str, answers: dict[tuple[str, str], Verdi
         made_at=stored.made_at,
         outcome=read.outcome.value,
         reason=reason,
-        shown=tuple(sorted(asked, key=lambda v: (not v.critical, v.decision != Decision.PRESENT, -v.probability))),
-        absent=tuple(sorted((v for v in views if v not in asked), key=lambda v: -v.probability)),
+        shown=tuple(sorted(asked, key=_gravity)),
+        absent=tuple(sorted((v for v in views if v not in asked), key=_gravity)),
         measurements=read.measurements if read.outcome is Outcome.READ else (),
+        critical=read.critical,
+        device=read.device,
     )
 
 
-def _finding(read_id: str, finding: Finding, case_id: str, verdict: Verdict | None) -> FindingView:
+def _gravity(view: FindingView) -> tuple[bool, bool, float]:
+    """The gravest first; an ECG's statements keep the order in which they were made, rhythm first."""
+    likely = 0.0 if view.statement or view.probability is None else -view.probability
+    return not view.critical, view.decision != Decision.PRESENT, likely
+
+
+def _finding(
+    read_id: str, finding: Finding, case_id: str, verdict: Verdict | None, read: PreliminaryRead
+) -> FindingView:
+    said = next((s for s in read.statements if s.key == finding.key), None)
+    rules = read.critical.rules if read.critical and finding.by_rule else ()
+    rule = next((r for r in rules if finding.key == f"critical:{r.rule}"), None)
+    why = said or rule
     return FindingView(
         key=finding.key,
         name=Text(finding.zh, finding.en),
-        probability=finding.probability,
+        probability=None if finding.by_rule else finding.probability,
         decision=finding.decision.value,
         critical=finding.critical and finding.decision is Decision.PRESENT,
         verdict=verdict.verdict if verdict else "",
         reason=verdict.reason if verdict else "",
         post_url=f"/cases/{quote(case_id)}/verdicts/{quote(read_id, safe='')}/{quote(finding.key, safe='')}",
+        statement=said is not None,
+        evidence=why.evidence if why else (),
+        source=rule.source if rule else "",
+        codes=finding.codes,
     )
 
 
