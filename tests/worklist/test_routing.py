@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from center.codes import Service, Urgency
 from center.identity import CaseId, ClinicId
 from center.ports import StoredRead
-from center.reads import Decision, Finding, Outcome, PreliminaryRead, Reason
+from center.reads import Critical, Decision, Finding, Outcome, PreliminaryRead, Reason, Tier
 from tests.worklist.bench import HELAN, SHIGOU, finding, reader
 from worklist import routing
 from worklist.lifecycle import CaseState
@@ -111,13 +111,17 @@ def findings() -> st.SearchStrategy[Finding]:
 
 
 def reads() -> st.SearchStrategy[StoredRead]:
-    def build(n: int, model: str, abstains: bool, found: list[Finding]) -> StoredRead:
+    def build(n: int, model: str, abstains: bool, found: list[Finding], tier: Tier | None) -> StoredRead:
         outcome = Outcome.ABSTAINED if abstains else Outcome.READ
         reason = Reason("r", "原因", "reason") if abstains else None
-        read = PreliminaryRead("film", model, "1", str(n), outcome, reason, () if abstains else tuple(found))
+        critical = Critical(tier, "p", "1") if tier else None
+        said = () if abstains else tuple(found)
+        read = PreliminaryRead("film", model, "1", str(n), outcome, reason, said, critical=critical)
         return StoredRead(str(n), SHIGOU, "1", T2 + timedelta(seconds=n), (), read)
 
-    return st.builds(build, st.integers(0, 99), st.sampled_from("ab"), st.booleans(), st.lists(findings(), max_size=3))
+    tiers = st.sampled_from([None, *Tier])
+    models, found = st.sampled_from("ab"), st.lists(findings(), max_size=3)
+    return st.builds(build, st.integers(0, 99), models, st.booleans(), found, tiers)
 
 
 @given(urgencies, instants, st.lists(reads(), max_size=6))
@@ -130,7 +134,11 @@ def test_no_order_of_model_results_lowers_urgency_or_moves_the_due_time_away(
         after = routing.after_machine(now_is, flag, Timing(), T2 + timedelta(minutes=n))
         assert after.urgency.rank <= now_is.urgency.rank and after.due_at <= now_is.due_at
         assert after == now_is or flag.kind == "critical"
-        now_is = after
+        tier = routing.gravest_tier(made[: n + 1])
+        later = routing.after_tier(after, tier, Timing(), Service.ECG, "ECG", T2)
+        assert later.urgency.rank <= after.urgency.rank and later.due_at <= after.due_at
+        assert later == after or tier is Tier.ORANGE
+        now_is = later
 
 
 @given(urgencies, instants, urgencies)
