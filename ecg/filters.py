@@ -55,6 +55,30 @@ def notch(mv: Samples, fs_hz: float, at_hz: float, width_hz: float = 2.0) -> Sam
     return _through(mv, fs_hz, gain)
 
 
+def narrowed(
+    mv: Samples, fs_hz: float, low_cut_hz: float, high_cut_hz: float, order: int, rate_hz: float
+) -> tuple[npt.NDArray[np.complex64], float]:
+    """The band's analytic signal [lead, sample] at about rate_hz, and the rate: sample k lies at k / rate seconds.
+
+    The real part is the band-passed signal, the magnitude its envelope.  Filter, Hilbert transform and change of rate
+    are one way through the frequency domain; rate_hz must be over twice what is to be kept of high_cut_hz.
+    """
+    fft = _fft()
+    samples, pad = mv.shape[1], int(_PAD_S * fs_hz)
+    length = fft.next_fast_len(samples + 2 * pad, real=True)
+    spectrum = fft.rfft(mirrored(np.asarray(mv, dtype=np.float32), pad, length - samples - pad), axis=1)
+    out = fft.next_fast_len(int(length * rate_hz / fs_hz) + 1)
+    rate = fs_hz * out / length
+    first = round(pad * rate / fs_hz)
+    kept = min(spectrum.shape[1], out // 2)
+    hz = np.arange(kept) * (fs_hz / length)
+    to_grid = np.exp(2j * np.pi * hz * (pad / fs_hz - first / rate))
+    gain = butterworth_gain(hz, low_cut_hz, high_cut_hz, order) * (2.0 * out / length) * to_grid
+    whole = np.zeros((mv.shape[0], out), dtype=np.complex64)
+    whole[:, :kept] = spectrum[:, :kept] * gain.astype(np.complex64)
+    return fft.ifft(whole, axis=1)[:, first : first + max(int(samples * rate / fs_hz), 1)], rate
+
+
 def butterworth_gain(
     hz: npt.NDArray[np.float64], low_cut_hz: float | None, high_cut_hz: float | None, order: int = 2
 ) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ecg.filters import butterworth_gain, mirrored
+from ecg.filters import narrowed
 from ecg.strip import Samples
 
 Index = npt.NDArray[np.int64]
@@ -23,7 +23,6 @@ _RATE_HZ: Final = 200.0
 """The envelopes' rate, about: four times what the band holds."""
 _BAND_HZ: Final = (5.0, 22.0)
 _ORDER: Final = 3
-_PAD_S: Final = 1.5
 _BLOCK_S: Final = 2400.0
 _OVERLAP_S: Final = 30.0
 _COARSE_HZ: Final = 8.0
@@ -37,12 +36,6 @@ _NEIGHBOUR_S: Final = 0.10
 _REFRACTORY_S: Final = 0.18
 _T_WAVE_S: Final = 0.40
 _MAIN_S: Final = 0.07
-
-
-def _fft() -> Any:
-    from scipy import fft
-
-    return fft
 
 
 def _ndimage() -> Any:
@@ -106,7 +99,7 @@ def _detect_block(mv: Samples, fs_hz: float, usable: npt.NDArray[np.bool_] | Non
 
 # ------------------------------------------------------------------------------------------------ energy
 def _energy(mv: Samples, fs_hz: float, usable: npt.NDArray[np.bool_] | None) -> _Energy:
-    analytic, rate = _analytic(mv, fs_hz)
+    analytic, rate = narrowed(mv, fs_hz, *_BAND_HZ, _ORDER, _RATE_HZ)
     envelope = np.abs(analytic)
     band = np.ascontiguousarray(analytic.real)
     step = max(round(rate / _COARSE_HZ), 1)
@@ -133,27 +126,6 @@ def _energy(mv: Samples, fs_hz: float, usable: npt.NDArray[np.bool_] | None) -> 
         fs_hz=rate,
         step=step,
     )
-
-
-def _analytic(mv: Samples, fs_hz: float) -> tuple[npt.NDArray[np.complex64], float]:
-    """The QRS band's analytic signal at about ``_RATE_HZ`` (sample k at k / rate seconds), and that rate.
-
-    Filter, Hilbert transform and change of rate are one pass through the frequency domain.
-    """
-    fft = _fft()
-    samples, pad = mv.shape[1], int(_PAD_S * fs_hz)
-    length = fft.next_fast_len(samples + 2 * pad, real=True)
-    spectrum = fft.rfft(mirrored(np.asarray(mv, dtype=np.float32), pad, length - samples - pad), axis=1)
-    out = fft.next_fast_len(int(length * _RATE_HZ / fs_hz) + 1)
-    rate = fs_hz * out / length
-    kept = min(spectrum.shape[1], out // 2)
-    hz = np.arange(kept) * (fs_hz / length)
-    delay = np.exp(2j * np.pi * hz * (pad / fs_hz - round(pad * rate / fs_hz) / rate))
-    gain = butterworth_gain(hz, *_BAND_HZ, _ORDER) * (2.0 * out / length) * delay
-    whole = np.zeros((mv.shape[0], out), dtype=np.complex64)
-    whole[:, :kept] = spectrum[:, :kept] * gain.astype(np.complex64)
-    first = round(pad * rate / fs_hz)
-    return fft.ifft(whole, axis=1)[:, first : first + int(samples * rate / fs_hz)], rate
 
 
 def _pooled(rows: Floats, step: int, by: Any) -> Floats:
