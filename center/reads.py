@@ -6,6 +6,7 @@ Values only. ``ModelInput`` is filled in wiring (the gateway decodes films, the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -206,12 +207,34 @@ class SignalInput:
 
 
 @dataclass(frozen=True, slots=True)
+class LongSignalInput:
+    """A recording too long to be held at once.  block(start, stop): float64 [lead, sample], mV, NaN where unknown.
+
+    length: samples a lead.
+    """
+
+    block: Callable[[int, int], npt.NDArray[np.float64]]
+    leads: tuple[str, ...]
+    fs_hz: float
+    length: int
+    age_years: float | None = None
+    sex: str = ""
+    device: tuple[DeviceLine, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return self.length / self.fs_hz
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInput:
     """What a model reads: the first readable film or recording of a study, and where it came from.
 
     input_digest: sha256 hex over the sorted content digests of the instances that it was made of.
+    long: in place of ``recording``, where that is too long to be held.
     previous: the newest read of the same patient's last recording at the same clinic, with its study and when that
-    was recorded (ISO 8601).  every_lead: also the boundaries of each beat lead by lead (``beats[n]["leads"]``).
+    was recorded (ISO 8601).
+    every_lead: also the boundaries of each beat lead by lead (``beats[n]["leads"]``).
     """
 
     kind: Literal["film", "ecg"]
@@ -220,6 +243,7 @@ class ModelInput:
     input_digest: str
     film: FilmInput | None = None
     recording: SignalInput | None = None
+    long: LongSignalInput | None = None
     previous: PreliminaryRead | None = None
     previous_study_uid: str = ""
     previous_at: str = ""
