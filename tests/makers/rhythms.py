@@ -226,14 +226,14 @@ def _shapes(rng: Rng) -> dict[str, _Shape]:
 
 
 def _wide(heights: Samples, width_s: float, apart_s: float) -> _Shape:
-    """A QRS of some 150-180 ms in two slurred parts, and a T wave against it."""
-    half = np.stack([0.75 * heights, 0.9 * heights, -0.45 * heights], axis=1)
+    """A QRS of some 140-170 ms: a first part, a slurred larger one, and a T wave against it."""
+    first = 0.6 * width_s
     return _Shape(
-        half,
-        np.array([-apart_s / 2, apart_s / 2, 0.300]),
-        np.array([width_s, width_s, 0.055]),
-        -apart_s / 2 - 2.0 * width_s,
-        apart_s / 2 + 2.0 * width_s,
+        np.stack([0.6 * heights, heights, -0.42 * heights], axis=1),
+        np.array([-0.5 * apart_s, 0.5 * apart_s, 0.290]),
+        np.array([first, 0.85 * width_s, 0.050]),
+        -0.5 * apart_s - 2.2 * first,
+        0.5 * apart_s + 2.0 * width_s,
     )
 
 
