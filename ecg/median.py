@@ -1,0 +1,202 @@
+"""The median beat: what the beats of the dominant family have in common, and where its waves begin and end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ecg import waves as delineation
+from ecg.marks import BeatClass, Beats, Mark, MedianBeat, Waves
+from ecg.strip import Samples, Strip
+
+Index = npt.NDArray[np.int64]
+
+MOST_BEATS: Final = 60
+"""Noise falls with the root of the number: more beats than these gain less than a microvolt (ours)."""
+_BEFORE_S: Final = (0.30, 0.60)
+_AFTER_S: Final = (0.50, 0.95)
+_ROOM_S: Final = 0.10
+_NEXT_QRS_S: Final = 0.06
+_LEVEL_S: Final = (0.022, 0.002)
+"""The level before the QRS: 20 ms that end 2 ms before its onset (CSE measures against the level at QRS onset)."""
+_SHIFT_S: Final = 0.02
+_CORE_S: Final = 0.07
+_COARSE_S: Final = 0.04
+_APART_S: Final = {Mark.P_ON: 0.03, Mark.QRS_ON: 0.02, Mark.T_ON: 0.05}
+"""Farther than this from the middle of the single beats' marks, a mark of the median beat is not believed (ours)."""
+
+
+def median_beat(strip: Strip, beats: Beats, waves: Waves) -> MedianBeat:
+    """The dominant family's median beat (a mean of the middle half, sample by sample) with its boundaries.
+
+    Beats that the strip cuts off or in which a lead is missing are left out while three others remain.  Wander is taken
+    off first: a smooth curve through the levels before each QRS.  With no beat at all: an empty one (beats = 0).
+    """
+    chosen = _family(beats)
+    if not chosen.size:
+        return _nothing(strip)
+    level = _without_wander(strip, beats, waves, chosen)
+    before, after = _window(strip, beats, waves, chosen)
+    chosen = _whole(strip, beats, chosen, before, after)
+    at = _aligned(level, strip.fs_hz, beats.at[chosen])
+    mv = _middle(level, at, before, after)
+    own = _own_marks(strip, mv, before, beats.kinds[int(chosen[0])])
+    fiducials = at - before
+    marks = _combined(own.by_lead[:, 0], _single(waves.by_lead[:, chosen] - fiducials[None, :, None]), strip.fs_hz)
+    overall = _combined(own.overall[0], _single(waves.overall[chosen] - fiducials[:, None]), strip.fs_hz)
+    mv = mv - _level(mv, overall, before, strip.fs_hz)[:, None]
+    return MedianBeat(strip.leads, mv, strip.fs_hz, before, overall, marks, int(chosen.size))
+
+
+def _nothing(strip: Strip) -> MedianBeat:
+    leads = len(strip.leads)
+    return MedianBeat(
+        strip.leads, np.zeros((leads, 0)), strip.fs_hz, 0, np.full(9, np.nan), np.full((leads, 9), np.nan), 0
+    )
+
+
+def _family(beats: Beats) -> Index:
+    """The beats to be averaged, at most ``MOST_BEATS``, evenly over the strip."""
+    own = np.flatnonzero(beats.family == beats.dominant)
+    if own.size > 2:
+        odd = beats.where(BeatClass.SUPRAVENTRICULAR, BeatClass.FUSION)[own]
+        if (~odd).sum() >= 3:
+            own = own[~odd]  # a premature beat's P wave lies in the T wave before it
+    if own.size > MOST_BEATS:
+        own = own[np.linspace(0, own.size - 1, MOST_BEATS).astype(np.int64)]
+    return own
+
+
+def _onsets(strip: Strip, beats: Beats, waves: Waves) -> Samples:
+    """QRS onset of every beat, samples; 45 ms before the main deflection where it was not marked."""
+    onset = waves.overall[:, Mark.QRS_ON] if len(beats) else np.zeros(0)
+    return np.where(np.isfinite(onset), onset, beats.at - 0.045 * strip.fs_hz)
+
+
+def _without_wander(strip: Strip, beats: Beats, waves: Waves, chosen: Index) -> Samples:
+    """mv [lead, sample] less a cubic spline through the levels before the chosen beats."""
+    fs, samples = strip.fs_hz, strip.mv.shape[1]
+    first, last = round(_LEVEL_S[0] * fs), round(_LEVEL_S[1] * fs)
+    onset = np.rint(_onsets(strip, beats, waves)[chosen]).astype(np.int64)
+    knots = onset[(onset - first >= 0) & (onset < samples)]
+    knots = knots[np.append(True, np.diff(knots) > first)] if knots.size else knots
+    if not knots.size:
+        return strip.mv - np.median(strip.mv, axis=1, keepdims=True)
+    levels = strip.mv[:, knots[:, None] + np.arange(-first, -last)].mean(axis=2)
+    return strip.mv - _curve(knots - (first + last) / 2, levels, samples, max(1, round(_COARSE_S * fs)))
+
+
+def _curve(knots: Samples, levels: Samples, samples: int, step: int) -> Samples:
+    """[lead, sample] through levels [lead, knot]; drawn every ``step`` samples, straight lines between."""
+    coarse = np.arange(-(-samples // step) + 1) * float(step)
+    inside = np.clip(coarse, knots[0], knots[-1])
+    if knots.size >= 3:
+        from scipy.interpolate import CubicSpline
+
+        at = CubicSpline(knots, levels, axis=1, bc_type="natural")(inside)
+    else:
+        at = np.stack([np.interp(inside, knots, row) for row in levels])
+    between = np.arange(step) / step
+    fine = at[:, :-1, None] + np.diff(at, axis=1)[:, :, None] * between
+    return fine.reshape(levels.shape[0], -1)[:, :samples]
+
+
+def _window(strip: Strip, beats: Beats, waves: Waves, chosen: Index) -> tuple[int, int]:
+    """Samples before and after the fiducial: from before P to after T, but short of the next QRS."""
+    fs, at = strip.fs_hz, beats.at[chosen]
+    p_on, t_off = waves.overall[chosen, Mark.P_ON], waves.overall[chosen, Mark.T_OFF]
+    before, after = _BEFORE_S[0] * fs, _AFTER_S[0] * fs
+    if np.isfinite(p_on).any():
+        before = max(before, float(np.nanmedian(at - p_on)) + _ROOM_S * fs)
+    if np.isfinite(t_off).any():
+        after = max(after, float(np.nanmedian(t_off - at)) + _ROOM_S * fs)
+    before, after = min(before, _BEFORE_S[1] * fs), min(after, _AFTER_S[1] * fs)
+    if len(beats) > 1:
+        rr = np.diff(beats.at)
+        next_rr = float(np.median(rr[chosen[chosen < rr.size]])) if (chosen < rr.size).any() else float(np.median(rr))
+        after = min(after, max(next_rr - _NEXT_QRS_S * fs, 0.2 * fs))
+        before = min(before, max(next_rr - 0.15 * fs, 0.15 * fs))
+    return round(before), round(after)
+
+
+def _whole(strip: Strip, beats: Beats, chosen: Index, before: int, after: int) -> Index:
+    """Those that lie within the strip with all leads known, while three remain."""
+    at, samples = beats.at[chosen], strip.mv.shape[1]
+    inside = (at >= before) & (at + after <= samples)
+    if not strip.is_known.all():
+        gaps = np.cumsum(np.append(0, (~strip.is_known).any(axis=0)))
+        inside &= gaps[np.clip(at + after, 0, samples)] == gaps[np.clip(at - before, 0, samples)]
+    for kept in (inside, (at >= min(before, 0.25 * strip.fs_hz)) & (at + 0.4 * strip.fs_hz <= samples)):
+        if kept.sum() >= 3:
+            return chosen[kept]
+    return chosen
+
+
+def _segments(mv: Samples, at: Index, before: int, after: int) -> Samples:
+    """[beat, lead, before + after]; what lies outside the strip is held at its end's value."""
+    index = np.clip(at[:, None] + np.arange(-before, after), 0, mv.shape[1] - 1)
+    return mv[:, index].transpose(1, 0, 2)
+
+
+def _aligned(mv: Samples, fs_hz: float, at: Index) -> Index:
+    """The fiducials moved so that the QRS lie on each other as well as they can."""
+    if at.size < 3:
+        return at
+    core, shift = round(_CORE_S * fs_hz), round(_SHIFT_S * fs_hz)
+    pieces = np.diff(_segments(mv, at, core + shift, core + shift + 1), axis=2)
+    width = 2 * core + 1
+    shape = np.median(pieces[:, :, shift : shift + width], axis=0)
+    match = np.stack(
+        [np.einsum("blk,lk->b", pieces[:, :, lag : lag + width], shape) for lag in range(2 * shift + 1 - 1)], axis=1
+    )
+    return np.clip(at + match.argmax(axis=1) - shift, 0, mv.shape[1] - 1)
+
+
+def _middle(mv: Samples, at: Index, before: int, after: int) -> Samples:
+    """[lead, sample]: the mean of the middle half of the beats, sample by sample."""
+    pieces = _segments(mv, at, before, after)
+    n = pieces.shape[0]
+    if n < 3:
+        return pieces.mean(axis=0)
+    cut = max(1, n // 4)
+    return np.sort(pieces, axis=0)[cut : n - cut].mean(axis=0)
+
+
+def _own_marks(strip: Strip, mv: Samples, before: int, kind: BeatClass) -> Waves:
+    """The median beat delineated by itself."""
+    alone = Strip(strip.leads, mv, strip.fs_hz, strip.fs_hz, mv.shape[1], np.ones(mv.shape, dtype=bool))
+    one = np.zeros(1, dtype=np.int64)
+    beat = Beats(one + before, (kind,), one, 0, np.ones(1), one[:0])
+    return delineation.delineate(alone, beat)
+
+
+def _single(relative: Samples) -> Samples:
+    """[..., 9]: the median over beats [..., beat, 9] where at least four in ten have the mark."""
+    there = np.isfinite(relative)
+    enough = there.mean(axis=-2) >= 0.4
+    sorted_ = np.sort(relative, axis=-2)  # NaN last
+    count = there.sum(axis=-2)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    high = np.minimum(high, relative.shape[-2] - 1)
+    pick = [np.take_along_axis(sorted_, k[..., None, :], axis=-2)[..., 0, :] for k in (low, high)]
+    return np.where(enough, (pick[0] + pick[1]) / 2, np.nan)
+
+
+def _combined(own: Samples, single: Samples, fs_hz: float) -> Samples:
+    """[..., 9]: the median beat's own marks where the single beats' middle supports them, else that middle."""
+    out = single.copy()
+    for first, apart_s in _APART_S.items():
+        wave = slice(first, first + 3)
+        near = np.abs(own[..., wave] - single[..., wave]) <= apart_s * fs_hz
+        out[..., wave] = np.where(near, own[..., wave], single[..., wave])
+    return out
+
+
+def _level(mv: Samples, overall: Samples, before: int, fs_hz: float) -> Samples:
+    """[lead]: the level before the QRS."""
+    onset = overall[Mark.QRS_ON] if np.isfinite(overall[Mark.QRS_ON]) else before - 0.045 * fs_hz
+    first, last = round(onset - _LEVEL_S[0] * fs_hz), round(onset - _LEVEL_S[1] * fs_hz)
+    first = min(max(first, 0), mv.shape[1] - 1)
+    return mv[:, first : max(last, first + 1)].mean(axis=1)
