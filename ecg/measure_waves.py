@@ -99,7 +99,8 @@ def qrs_values(waves: list[Deflection], row: Samples, on: float, off: float, fs_
 
     A QS (no upward wave) is told as q.  vat: QRS onset to the peak of the tallest upward wave, ms.
     """
-    out = dict.fromkeys(("q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"), 0.0)
+    out: dict[str, float] = {}
+    out |= dict.fromkeys(("q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"), 0.0)
     up = [wave for wave in waves if wave.peak_mv > 0]
     before = [wave for wave in waves if wave.peak_mv < 0 and (not up or wave.start < up[0].start)]
     after = [wave for wave in waves if wave.peak_mv < 0 and up and wave.start >= up[0].start]

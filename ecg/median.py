@@ -85,7 +85,9 @@ def _without_wander(strip: Strip, beats: Beats, waves: Waves, chosen: Index) -> 
     if not knots.size:
         return strip.mv - np.median(strip.mv, axis=1, keepdims=True)
     levels = strip.mv[:, knots[:, None] + np.arange(-first, -last)].mean(axis=2)
-    return strip.mv - _curve(knots - (first + last) / 2, levels, samples, max(1, round(_COARSE_S * fs)))
+    return strip.mv - _curve(
+        knots.astype(np.float64) - (first + last) / 2, levels, samples, max(1, round(_COARSE_S * fs))
+    )
 
 
 def _curve(knots: Samples, levels: Samples, samples: int, step: int) -> Samples:

@@ -369,8 +369,14 @@ def _lead_values(at_s: Samples, row: Samples, marks: Samples, on_s: float, off_s
     for up, down, first in (("p_amplitude", "p_negative", Mark.P_ON), ("t_amplitude", "t_negative", Mark.T_ON)):
         if np.isfinite(marks[first]):
             wave = row[(at_s >= marks[first]) & (at_s <= marks[first + 2])]
-            out[up], out[down] = max(0.0, float(wave.max())), max(0.0, float(-wave.min()))
+            out[up], out[down] = _turning(wave), _turning(-wave)
     return out
+
+
+def _turning(wave: Samples) -> float:
+    """The highest turning point; 0 where the highest point is an end, or below the line."""
+    top = int(wave.argmax())
+    return max(0.0, float(wave[top])) if 0 < top < wave.size - 1 else 0.0
 
 
 def _qrs_values(at_s: Samples, row: Samples) -> dict[str, float]:
@@ -378,7 +384,8 @@ def _qrs_values(at_s: Samples, row: Samples) -> dict[str, float]:
     sign = np.where(np.abs(row) < 1e-6, 0, np.sign(row))
     edges = np.flatnonzero(np.diff(sign)) + 1
     runs = [(int(sign[a]), a, b) for a, b in zip([0, *edges], [*edges, sign.size], strict=True) if sign[a]]
-    out = dict.fromkeys(("q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"), 0.0)
+    out: dict[str, float] = {}
+    out |= dict.fromkeys(("q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"), 0.0)
     names = {1: ["r", "r_prime"], -1: ["s", "s_prime"]}
     seen_r = False
     for sign_of, a, b in runs:
@@ -396,7 +403,7 @@ def _qrs_values(at_s: Samples, row: Samples) -> dict[str, float]:
         out[key] = height
         if name in ("q", "r", "s"):
             out[f"{name}_duration"] = float((at_s[b - 1] - at_s[a] + _GRID_S) * 1000)
-        if name == "r":
+        if name in ("r", "r_prime") and height >= max(out["r_amplitude"], out["r_prime"]):
             out["vat"] = float((at_s[a + int(np.argmax(row[a:b]))] - at_s[0]) * 1000)
     return out
 
