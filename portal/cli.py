@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -404,15 +404,52 @@ def _password(ask: bool) -> str:
 def read(
     paths: Annotated[list[Path], typer.Argument(help="文件或文件夹 | files or folders")],
     jsonl: Annotated[bool, typer.Option("--jsonl", help="每个检查一行 JSON | one JSON line a study")] = False,
+    leads: Annotated[
+        bool, typer.Option("--leads", help="心搏各导联的边界 | each beat's boundaries lead by lead")
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="并行进程数，0 为全部核心 | processes, 0: all cores")] = 0,
 ) -> None:
-    """对磁盘上的文件做初读，不需要数据库 | a preliminary read of files on disk; no database needed."""
-    import json
+    """对磁盘上的文件做初读，不需要数据库 | a preliminary read of files on disk; no database needed.
 
-    from portal.reading import in_words, read_paths
+    每个检查一行，按给定的顺序；读不了的也有一行，写明原因，退出状态仍为 0。 | One line a study, in the order given; what
+    cannot be read has a line with its reason, and the exit status is still 0.
+    """
+    import json
+    from functools import partial
+
+    from portal.reading import files_of, grouped, in_words, read_side_by_side
     from portal.wiring import readers
 
-    for line in read_paths(paths, readers(os.environ.get("HELAN_DEVICE") or "auto")):
-        print(json.dumps(line, ensure_ascii=False) if jsonl else in_words(line), flush=True)
+    studies = grouped(list(files_of(paths)))
+    make = partial(readers, os.environ.get("HELAN_DEVICE") or "auto")
+    lines = read_side_by_side(studies, make, jobs or _cores(), every_lead=leads)
+    with _progress(len(studies)) as advance:
+        for line in lines:
+            print(json.dumps(line, ensure_ascii=False) if jsonl else in_words(line), flush=True)
+            advance()
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """How far it is, on stderr where that is a terminal; counts only, no names."""
+    if not sys.stderr.isatty() or total < 2:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    both = sys.stdout.isatty()  # elsewhere what is printed must not pass through the bar
+    with Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), redirect_stdout=both, transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
 
 
 @app.command()

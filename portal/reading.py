@@ -1,24 +1,56 @@
-"""``helan read``: a preliminary read of files on disk, one line a study, in the order given; no database needed."""
+"""``helan read``: a preliminary read of files on disk, one line a study, in the order given; no database needed.
+
+Studies are read in processes side by side; one that breaks, or takes its process with it, gets a line that says so.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from center import observe
 from center.errors import Failure
-from center.reads import Abstention, Finding, Measurement, ModelInput, PreliminaryRead, Reason
+from center.reads import (
+    Abstention,
+    Code,
+    Critical,
+    EvidenceLine,
+    Finding,
+    Measurement,
+    ModelInput,
+    PreliminaryRead,
+    Reason,
+    StatementLine,
+)
 from dicom_gateway.room import scan
 from ecg.room import read_files, to_model_input
 from inference.room import Reader
 from portal.inputs import Source, model_input
+from portal.workers import in_order
 
-_MOST_BYTES = 4 << 30
-_MODALITY = 0x00080060
+log = observe.log("portal")
+
+_MOST_BYTES: Final = 4 << 30
+_MODALITY: Final = 0x00080060
+_HEAD_BYTES: Final = 132
+#: A data set without preamble begins with an element of group 0002 or 0008, little endian (PS3.10 7.1).
+_BARE_DATA_SETS: Final = (b"\x02\x00", b"\x08\x00")
+_BROKE: Final = Reason("read_failed", "程序读取时出错，这份没有初读。", "The program failed on this one: no read.")
+_LOST: Final = {
+    "died": Reason(
+        "process_died", "读取进程意外终止（可能内存不足），这份没有初读。", "The reading process died: no read."
+    ),
+    "too_long": Reason("too_long", "读取超过 30 分钟，已中止。", "Reading took over 30 minutes and was stopped."),
+}
+
+Readers = Mapping[str, Reader]
+Line = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -31,10 +63,31 @@ class Study:
     sources: list[Source] = field(default_factory=list)
 
 
-def read_paths(paths: Iterable[Path], readers: Mapping[str, Reader]) -> Iterator[dict[str, Any]]:
-    """The lines of ``helan read --jsonl``; readers: by kind of input (film, ecg)."""
+def read_paths(paths: Iterable[Path], readers: Readers, *, every_lead: bool = False) -> Iterator[Line]:
+    """The lines of ``helan read --jsonl``, read one by one here; readers: by kind of input (film, ecg)."""
     for study in grouped(list(files_of(paths))):
-        yield line(study, readers)
+        yield line(study, readers, every_lead=every_lead)
+
+
+def read_side_by_side(
+    studies: list[Study], make_readers: Callable[[], Readers], jobs: int, *, every_lead: bool = False
+) -> Iterator[Line]:
+    """The same lines in the same order, from ``jobs`` processes that each make their readers."""
+    if len(studies) < 2 or jobs < 1:
+        readers = make_readers()
+        return (line(study, readers, every_lead=every_lead) for study in studies)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # processes are what runs side by side, not their libraries' threads
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    made = partial(_reading, make_readers, every_lead)
+    return in_order(studies, made, _lost, min(jobs, len(studies)), preload=("portal.reading",))
+
+
+def _reading(make_readers: Callable[[], Readers], every_lead: bool) -> Callable[[Study], Line]:
+    return partial(line, readers=make_readers(), every_lead=every_lead)
+
+
+def _lost(study: Study, why: str) -> Line:
+    return _of(study) | _without("unreadable", _LOST[why])
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
@@ -71,26 +124,37 @@ def grouped(files: list[Path]) -> list[Study]:
     return studies
 
 
-def line(study: Study, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """One study's line; never raises for what the files hold."""
-    out: dict[str, Any] = {"path": str(study.files[0]), "files": [str(f) for f in study.files]}
-    if study.study_uid:
-        out["study_instance_uid"] = study.study_uid
+def line(study: Study, readers: Readers, *, every_lead: bool = False) -> Line:
+    """One study's line; never raises, whatever the files hold."""
+    out = _of(study)
+    try:
+        return out | _read(study, readers, every_lead)
+    except Exception as error:  # the rim: one study must not end the others
+        log.error("read.broke", exc=error)
+        return out | _without("unreadable", _BROKE)
+
+
+def _of(study: Study) -> Line:
+    out: Line = {"path": str(study.files[0]), "files": [str(f) for f in study.files]}
+    return out | ({"study_instance_uid": study.study_uid} if study.study_uid else {})
+
+
+def _read(study: Study, readers: Readers, every_lead: bool) -> Line:
     try:
         given = _input(study)
     except Failure as failure:
-        return out | _without("unreadable", Reason(failure.name, failure.zh, failure.en))
+        return _without("unreadable", Reason(failure.name, failure.zh, failure.en))
     except (OSError, MemoryError) as error:
         reason = Reason("unreadable_file", "文件无法读取。", f"The file cannot be read ({type(error).__name__}).")
-        return out | _without("unreadable", reason)
+        return _without("unreadable", reason)
     if isinstance(given, Abstention):
         broken = given.reason.code in ("unreadable_pixels", "unreadable_signal")
-        return out | _without("unreadable" if broken else "abstained", given.reason)
+        return _without("unreadable" if broken else "abstained", given.reason)
     reader = readers.get(given.kind)
     if reader is None:
         reason = Reason("no_model", "模型没有载入。", "The model is not loaded.")
-        return out | {"kind": given.kind} | _without("abstained", reason)
-    return out | _as_line(reader(given), given)
+        return {"kind": given.kind} | _without("abstained", reason)
+    return _as_line(reader(replace(given, every_lead=every_lead, every_beat=True)))
 
 
 # ---------------------------------------------------------------- grouping
@@ -115,7 +179,8 @@ def _dicom_source(path: Path) -> tuple[str, Source] | None:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if size == 0 or size > _MOST_BYTES:
+            head = file.read(_HEAD_BYTES)
+            if not _may_be_dicom(head) or size > _MOST_BYTES:
                 return None
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 header = scan(bytes(mapped))
@@ -124,6 +189,11 @@ def _dicom_source(path: Path) -> tuple[str, Source] | None:
         )
     except (Failure, OSError, ValueError):
         return None
+
+
+def _may_be_dicom(head: bytes) -> bool:
+    """By its first bytes, so that a recording of another format isn't read whole to be told apart."""
+    return head[128:132] == b"DICM" or head[:2] in _BARE_DATA_SETS
 
 
 def _file_digest(path: Path) -> str:
@@ -144,32 +214,77 @@ def _without(outcome: str, reason: Reason) -> dict[str, Any]:
     return {"outcome": outcome, "reason": {"code": reason.code, "en": reason.en, "zh": reason.zh}}
 
 
-def _as_line(read: PreliminaryRead, given: ModelInput) -> dict[str, Any]:
-    out: dict[str, Any] = {"kind": read.kind, "outcome": str(read.outcome)}
+def _as_line(read: PreliminaryRead) -> Line:
+    out: Line = {"kind": read.kind, "outcome": str(read.outcome)}
     if read.reason is not None:
         out["reason"] = {"code": read.reason.code, "en": read.reason.en, "zh": read.reason.zh}
     out["model"] = {"name": read.model, "version": read.version}
     if read.findings:
         out["findings"] = [_finding(f) for f in read.findings]
+    if read.critical is not None:
+        out["critical"] = _critical(read.critical)
+    if read.statements:
+        out["statements"] = [_statement(s) for s in read.statements]
     if read.measurements:
         out["measurements"] = [_measurement(m) for m in read.measurements]
     if read.quality:
         out["quality"] = read.quality
+    if read.device:
+        out["device"] = [_there({"text": d.text, "value": d.value, "unit": d.unit}) for d in read.device]
     return out | read.extra
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> Line:
     return {
         "key": finding.key, "en": finding.en, "zh": finding.zh, "probability": round(finding.probability, 4),
-        "decision": str(finding.decision),
-        "codes": [{"value": c.value, "scheme": c.scheme, "meaning": c.meaning} for c in finding.codes],
+        "decision": str(finding.decision), "codes": _codes(finding.codes),
     }  # fmt: skip
 
 
-def _measurement(measurement: Measurement) -> dict[str, Any]:
-    return {"key": measurement.key, "value": measurement.value, "unit": measurement.unit}
+def _statement(said: StatementLine) -> Line:
+    out: Line = {"key": said.key, "en": said.en, "zh": said.zh, "certainty": round(said.certainty, 4)}
+    out |= {"codes": _codes(said.codes), "evidence": _evidence(said.evidence)}
+    return out | ({"modifiers": list(said.modifiers)} if said.modifiers else {})
 
 
+def _critical(critical: Critical) -> Line:
+    rules = [
+        {"rule": r.rule, "tier": str(r.tier), "en": r.en, "zh": r.zh, "source": r.source,
+         "evidence": _evidence(r.evidence)}
+        for r in critical.rules
+    ]  # fmt: skip
+    return {"tier": str(critical.tier), "profile": critical.profile, "version": critical.version, "rules": rules}
+
+
+def _evidence(lines: Iterable[EvidenceLine]) -> list[Line]:
+    return [
+        _there(
+            {"key": e.key, "en": e.en, "zh": e.zh, "value": e.value, "unit": e.unit, "limit": e.limit, "lead": e.lead,
+             "start_s": e.start_s, "end_s": e.end_s, "source": e.source}
+        )
+        for e in lines
+    ]  # fmt: skip
+
+
+def _measurement(measurement: Measurement) -> Line:
+    out: Line = {"key": measurement.key, "value": measurement.value, "unit": measurement.unit}
+    certainty = None if measurement.certainty is None else round(measurement.certainty, 3)
+    return out | _there({"lead": measurement.lead, "certainty": certainty})
+
+
+def _codes(codes: Iterable[Code]) -> list[Line]:
+    return [{"value": c.value, "scheme": c.scheme, "meaning": c.meaning} for c in codes]
+
+
+def _there(fields: Line) -> Line:
+    """Those that say something."""
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+_TIERS = {
+    "red": "红 · 请立即判读 red: read now", "orange": "橙 · 优先判读 orange: read next",
+    "yellow": "黄 · 关注 yellow", "green": "绿 · 按序 green: in turn",
+}  # fmt: skip
 _DECISIONS = {"present": "提示 present", "absent": "未提示 not flagged", "uncertain": "不确定 uncertain"}
 _UNCONFIRMED = (
     "  机器初读，未经医师确认；未提示不等于没有 | a machine's read, unconfirmed; not flagged does not rule out"
@@ -186,7 +301,11 @@ def in_words(line: Mapping[str, Any]) -> str:
     words += [
         f"  {f['zh']} {f['en']}: {f['probability']:.3f} {_DECISIONS[f['decision']]}" for f in line.get("findings", ())
     ]
-    words += [f"  {m['key']}: {m['value']:g} {m['unit']}" for m in line.get("measurements", ())]
+    if critical := line.get("critical"):
+        words.append(f"  {_TIERS[critical['tier']]}（{critical['profile']} {critical['version']}）")
+        words += [f"    {r['zh']} {r['en']}" for r in critical["rules"]]
+    words += [f"  {s['zh']} {s['en']}: {s['certainty']:.2f}" for s in line.get("statements", ())]
+    words += [f"  {m['key']}: {m['value']:g} {m['unit']}" for m in line.get("measurements", ()) if not m.get("lead")]
     if line["outcome"] == "read":
         words.append(_UNCONFIRMED)
     return "\n".join(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,8 +160,29 @@ def inference_handlers(parts: Parts) -> dict[str, Handler]:
 
 
 def readers(device: str) -> Mapping[str, Reader]:
-    """Who reads which kind of input: no database needed."""
-    return _readers(_models(device))
+    """Who reads which kind of input: no database needed.  The film's model is loaded when the first film comes."""
+    return _WhenAsked(device)
+
+
+class _WhenAsked(Mapping[str, Reader]):
+    """An ECG waits for no film model."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._loaded: Mapping[str, Reader] | None = None
+
+    def __getitem__(self, kind: str) -> Reader:
+        if kind == "ecg":
+            return read_ecg
+        if self._loaded is None:
+            self._loaded = _readers(_models(self._device))
+        return self._loaded[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("ecg", "film"))
+
+    def __len__(self) -> int:
+        return 2
 
 
 def _models(device: str) -> Registry:

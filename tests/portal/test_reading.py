@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from center.reads import ModelInput, Outcome, PreliminaryRead
+from center.reads import ModelInput, Outcome, PreliminaryRead, Tier
 from portal.demo_ecgs import make_ecg, write_wfdb
 from portal.demo_studies import MadePerson, film_dicom
-from portal.reading import in_words, read_paths
+from portal.reading import files_of, grouped, in_words, read_paths, read_side_by_side
+from tests.makers.ecg_reads import ecg_read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PERSON = MadePerson("P1", "单小满", "SHAN^XIAOMAN", "F", date(1990, 5, 4))
@@ -116,3 +120,52 @@ def test_in_words_a_read_says_that_it_is_a_machine_s_and_unconfirmed() -> None:
     words = in_words({**line, "findings": [finding]})
     assert "m 1" in words and "0.094 未提示" in words and "未经医师确认" in words and "unconfirmed" in words
     assert "未经医师确认" not in in_words({**line, "outcome": "abstained", "reason": {"zh": "无", "en": "none"}})
+
+
+# ---------------------------------------------------------------- side by side
+def readers_that_break() -> dict[str, Callable[[ModelInput], PreliminaryRead]]:
+    return {"film": echo, "ecg": breaking}
+
+
+def breaking(given: ModelInput) -> PreliminaryRead:
+    """Ends its process at one sampling rate, raises at another."""
+    assert given.recording is not None
+    if given.recording.fs_hz == 250:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if given.recording.fs_hz == 100:
+        raise RuntimeError("a bug")
+    return echo(given)
+
+
+def test_neither_a_bug_nor_a_dead_process_stops_the_others(tmp_path: Path) -> None:
+    for name, fs_hz in (("a", 500), ("b", 250), ("c", 100), ("d", 500)):
+        for file, raw in write_wfdb(make_ecg(1, heart_rate=80, fs_hz=fs_hz), name).items():
+            (tmp_path / file).write_bytes(raw)
+    lines = list(read_side_by_side(grouped(list(files_of([tmp_path]))), readers_that_break, 2))
+    assert [Path(x["path"]).name for x in lines] == ["a.hea", "b.hea", "c.hea", "d.hea"]
+    assert [x["outcome"] for x in lines] == ["read", "unreadable", "unreadable", "read"]
+    assert [lines[n]["reason"]["code"] for n in (1, 2)] == ["process_died", "read_failed"]
+
+
+def test_an_ecgs_line_says_statements_evidence_tier_and_units(tmp_path: Path) -> None:
+    for file, raw in write_wfdb(make_ecg(1, heart_rate=80), "a").items():
+        (tmp_path / file).write_bytes(raw)
+    seen: list[bool] = []
+
+    def reader(given: ModelInput) -> PreliminaryRead:
+        seen.append(given.every_lead)
+        return ecg_read(Tier.RED)
+
+    (line,) = read_paths([tmp_path], {"ecg": reader}, every_lead=True)
+    assert seen == [True]
+    line = json.loads(json.dumps(line))
+    assert line["critical"]["tier"] == "red" and line["critical"]["rules"][0]["rule"] == "st_elevation_mi"
+    assert line["critical"]["rules"][0]["evidence"][0]["limit"] == ">= 0.1 mV"
+    assert line["statements"][0]["key"] == "sinus_rhythm" and line["statements"][0]["certainty"] == 0.98
+    assert line["statements"][0]["codes"][0]["scheme"] == "SCT" and line["statements"][0]["evidence"][0]["unit"] == "1"
+    by_lead = [m for m in line["measurements"] if m.get("lead") == "V5"]
+    assert {m["key"]: m["unit"] for m in by_lead}["st_j60"] == "mV"
+    assert line["beats"][0]["qrs_on"] == 380 and line["fs_hz"] == 500 and "median" not in line
+    assert line["device"][1] == {"text": "PR", "value": 166.0, "unit": "ms"}
+    words = in_words(line)
+    assert "红" in words and "窦性心律" in words and "未经医师确认" in words
