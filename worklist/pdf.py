@@ -6,11 +6,9 @@ check the text against its digest. The same sheet is the same bytes on every mac
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from datetime import UTC
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -19,19 +17,14 @@ import segno
 import typst
 
 from center.errors import Invalid
-from worklist.glyphs import coverage, printable
+from center.fonts import font_folders, known_characters
+from center.glyphs import printable
 from worklist.printed import Lang, printed
 from worklist.sheet import ReportSheet, canonical_json
 
 TEMPLATE: Final = Path(__file__).with_name("report.typ")
 STANDARD: Final = "a-3b"
 CONTENT_KEYWORD: Final = "content-sha256:"  # read by center.signing
-#: (package, file, face in it): what the template's font lists name, so that both know the same characters.
-FONTS: Final = (
-    ("pylopdf_fonts_zh_cn", "NotoSansSC-Regular.otf", 0),
-    ("pylopdf_fonts_zh_cn", "NotoSerifSC-Regular.otf", 0),
-    ("noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc", 2),
-)
 LONGEST_BYTES: Final = 400_000  # of a sheet's JSON: some hundred pages
 
 
@@ -78,14 +71,11 @@ class TypstRenderer:
 
     def _open(self) -> typst.Compiler:
         if self._compiler is None:
-            files = [font_path(package, name) for package, name, _ in FONTS]
-            faces = [face for _, _, face in FONTS]
-            known = frozenset[int]().union(*(coverage(f.read_bytes(), n) for f, n in zip(files, faces, strict=True)))
-            fonts = typst.Fonts(include_system_fonts=False, font_paths=sorted({str(f.parent) for f in files}))
+            fonts = typst.Fonts(include_system_fonts=False, font_paths=list(font_folders()))
             self._compiler = typst.Compiler(
                 str(TEMPLATE), root=str(TEMPLATE.parent), font_paths=fonts, ignore_system_fonts=True
             )
-            self._known = known
+            self._known = known_characters()
         return self._compiler
 
     def _settable(self, values: dict[str, object]) -> tuple[dict[str, object], bool]:
@@ -114,15 +104,3 @@ def qr_svg(url: str) -> str:
     out = BytesIO()
     segno.make_qr(url, error="m").save(out, kind="svg", border=0, xmldecl=False, svgns=True, dark="#16191b")
     return out.getvalue().decode()
-
-
-@cache
-def font_path(package: str, name: str) -> Path:
-    """Where an installed package keeps a font, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the font package {package} is not installed")
-    path = Path(spec.submodule_search_locations[0]) / name
-    if not path.is_file():
-        raise RuntimeError(f"the font {name} is not in {package}")
-    return path

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from center.errors import Invalid
+from center.fonts import FONTS, font_path
+from center.glyphs import BREAK, coverage, printable
 from tests.makers.sheets import SIGNED_AT, make_sheet
-from worklist.glyphs import BREAK, coverage, printable
 from worklist.parts import Renderer
-from worklist.pdf import FONTS, TypstRenderer, font_path, qr_svg
+from worklist.pdf import TypstRenderer, qr_svg
 from worklist.printed import LATERALITY, MODALITY, SEX, URGENCY, WORDS, Words, age, instant, printed
 from worklist.sheet import ReportSheet, canonical_json, content_digest, content_of
 
