@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
+from center.errors import Unreadable
+from ecg.formats.aecg import read_aecg
 from ecg.formats.dicom import looks_like_dicom, read_dicom
-from ecg.formats.trouble import EXPORT_DICOM, EXPORT_EITHER, unreadable
+from ecg.formats.muse import read_muse
+from ecg.formats.packed import is_gzip, is_zip, unpacked
+from ecg.formats.philips import read_philips
+from ecg.formats.trouble import unreadable
 from ecg.formats.wfdb import looks_like_header, read_wfdb
+from ecg.formats.xml_bounded import xml_root_name
 from ecg.signal import EcgSignal
 
 
 class Format(StrEnum):
-    """What was recognised; all but the first two are refused by name."""
+    """What was recognised."""
 
     DICOM = "DICOM"
     WFDB = "WFDB"
@@ -37,15 +42,26 @@ class Format(StrEnum):
     UNKNOWN = "unknown"
 
 
-_READABLE: Final = frozenset({Format.DICOM, Format.WFDB})
+_READERS: Final[dict[Format, Callable[[bytes, str], EcgSignal]]] = {
+    Format.DICOM: read_dicom,
+    Format.AECG: read_aecg,
+    Format.MUSE: read_muse,
+    Format.PHILIPS: read_philips,
+}
 _NOT_RECORDINGS: Final = {
     Format.PDF: ("是 PDF 打印件，不含心电数据", "is a PDF print, which holds no ECG samples"),
     Format.PICTURE: ("是图片，不含心电数据", "is a picture, which holds no ECG samples"),
-    Format.ZIP: ("是压缩包，须先解压", "is a ZIP archive and must be unpacked first"),
-    Format.GZIP: ("是 GZIP 压缩文件，须先解压", "is GZIP-compressed and must be unpacked first"),
+    Format.ZIP: ("是压缩包中的压缩包", "is an archive in an archive"),
+    Format.GZIP: ("是压缩文件中的压缩文件", "is packed twice"),
     Format.EMPTY: ("是空文件", "is empty"),
 }
-_EXPECTED: Final = "DICOM ECG (DICM at byte 128), or a WFDB header (.hea) with its signal file (.dat)"
+READABLE: Final = (*_READERS, Format.WFDB)
+"""What can be read, as a refusal lists it."""
+_EXPORT_READABLE: Final = (
+    f"请从设备导出其中一种：{'、'.join(READABLE)}（WFDB 须把 .hea 与 .dat 一起上传）",
+    f"Export one of these from the device: {', '.join(READABLE)} (WFDB: send the .hea with its .dat)",
+)
+_EXPECTED: Final = ", ".join(READABLE)
 _XML_ROOTS: Final = {"annotatedecg": Format.AECG, "restingecg": Format.MUSE, "restingecgdata": Format.PHILIPS}
 _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\x00", b"MM\x00*", b"GIF8", b"BM")
 
@@ -53,24 +69,26 @@ _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\x00", b"MM\x00*", b"GIF8"
 def read(files: Mapping[str, bytes]) -> EcgSignal:
     """The one recording in these files: name -> content.  Raises Unreadable, with what a technician can do.
 
-    A WFDB header takes its signal files from among them; annotation files beside it are left alone.
+    A file packed by GZIP or ZIP is unpacked first.  A WFDB header takes its signal files from among the files;
+    annotation files and prints beside a recording are left alone.
     """
+    files = unpacked(files)
     kinds = {name: recognise(content) for name, content in files.items()}
     headers = [name for name, kind in kinds.items() if kind is Format.WFDB]
-    dicoms = [name for name, kind in kinds.items() if kind is Format.DICOM]
-    if len(dicoms) > 1 or (dicoms and headers):
+    others = [name for name, kind in kinds.items() if kind in _READERS]
+    if len(others) > 1 or (others and headers):
         raise unreadable(
-            (dicoms + headers)[1], "是另一份心电图，须逐份上传", "is another ECG; recordings are sent one at a time"
+            (others + headers)[1], "是另一份心电图，须逐份上传", "is another ECG; recordings are sent one at a time"
         )
-    if dicoms:
-        return read_dicom(files[dicoms[0]], dicoms[0])
+    if others:
+        return _READERS[kinds[others[0]]](files[others[0]], others[0])
     if headers:
         return read_wfdb(_master(headers, files), files)
     raise _refusal(kinds)
 
 
 def recognise(content: bytes) -> Format:
-    """The format by its content."""
+    """The format by its content; of a GZIP file, the format of what's in it where that's readable."""
     if not content:
         return Format.EMPTY
     if content[128:132] == b"DICM":  # its preamble may carry another format's mark
@@ -80,11 +98,9 @@ def recognise(content: bytes) -> Format:
         return by_mark
     if looks_like_dicom(content):
         return Format.DICOM
-    root = _xml_root(content)
+    root = xml_root_name(content)
     if root is not None:
         return _XML_ROOTS.get(root, Format.XML)
-    if content[:2] == b"\x1f\x8b":
-        return _inside_gzip(content)
     return Format.WFDB if looks_like_header(content) else Format.UNKNOWN
 
 
@@ -106,7 +122,9 @@ def _by_mark(content: bytes) -> Format | None:
         return Format.PDF
     if content.startswith(_PICTURES):
         return Format.PICTURE
-    return Format.ZIP if content[:4] == b"PK\x03\x04" else None
+    if is_gzip(content):
+        return Format.GZIP
+    return Format.ZIP if is_zip(content) else None
 
 
 def _is_section_0(content: bytes) -> bool:
@@ -118,30 +136,6 @@ def _is_section_0(content: bytes) -> bool:
         and content[14:15] == content[15:16]
         and content[14:15] in (b"\x0a", b"\x0b", b"\x0d", b"\x14", b"\x1e")
     )
-
-
-def _xml_root(content: bytes) -> str | None:
-    """The root element's local name in lower case, None where this isn't XML.  Nothing is parsed or expanded."""
-    head = content[:16384]
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
-    else:
-        text = head.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
-    text = text.lstrip()
-    if not text.startswith("<"):
-        return None
-    bare = re.sub(r"<\?.*?\?>|<!--.*?-->|<![^>\[]*(?:\[[^\]]*\])?[^>]*>", "", text, flags=re.DOTALL)
-    found = re.search(r"<(?:[\w.-]+:)?([\w.-]+)", bare)
-    return found[1].lower() if found else ""
-
-
-def _inside_gzip(content: bytes) -> Format:
-    try:
-        head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(content[:65536], 65536)
-    except zlib.error:
-        return Format.GZIP
-    inner = recognise(head) if head[:2] != b"\x1f\x8b" else Format.GZIP
-    return inner if inner not in _READABLE | {Format.UNKNOWN, Format.EMPTY} else Format.GZIP
 
 
 def _is_ascii(content: bytes) -> bool:
@@ -158,15 +152,16 @@ def _master(headers: list[str], files: Mapping[str, bytes]) -> str:
     raise unreadable(headers[1], "是另一份心电图，须逐份上传", "is another ECG; recordings are sent one at a time")
 
 
-def _refusal(kinds: Mapping[str, Format]) -> Exception:
+def _refusal(kinds: Mapping[str, Format]) -> Unreadable:
     if not kinds:
-        return unreadable("-", "没有收到", "was not received", expected=_EXPECTED)
+        return unreadable(
+            "-", "没有收到，或压缩包是空的", "was not received, or the archive is empty", expected=_EXPECTED
+        )
     name, kind = next(((n, k) for n, k in kinds.items() if k is not Format.UNKNOWN), next(iter(kinds.items())))
-    todo = EXPORT_DICOM
-    if kind is Format.UNKNOWN:
-        zh, en, todo = "不是能识别的心电图", "is not an ECG format that is recognised", EXPORT_EITHER
-    elif kind in _NOT_RECORDINGS:
-        (zh, en), todo = _NOT_RECORDINGS[kind], EXPORT_EITHER
+    if kind in _NOT_RECORDINGS:
+        zh, en = _NOT_RECORDINGS[kind]
+    elif kind is Format.UNKNOWN:
+        zh, en = "不是能识别的心电图", "is not an ECG format that is recognised"
     else:
-        zh, en = f"是 {kind} 格式，这里尚不能读取", f"is {kind}, which is not yet readable here"
-    return unreadable(name, zh, en, todo=todo, expected=_EXPECTED, at_byte=0)
+        zh, en = f"是 {kind} 格式，这里不能读取", f"is {kind}, which is not readable here"
+    return unreadable(name, zh, en, todo=_EXPORT_READABLE, expected=_EXPECTED, at_byte=0)
