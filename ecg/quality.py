@@ -6,7 +6,7 @@ All thresholds are ours, set on made recordings and looked at on LUDB and PTB-XL
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -14,14 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
-
-
-def _dsp() -> Any:
-    """scipy.signal, which carries no types; loading it costs a second that a door's start need not wait for."""
-    from scipy import signal
-
-    return signal
-
+from ecg import filters
 
 FLAT_MV: Final = 0.02
 """A second that moves less than this, peak to peak, is flat: less than a fifth of a small square."""
@@ -38,6 +31,7 @@ _NOISY_MV: Final = 0.03
 _USELESS_DB: Final = 6.0
 SHORTEST_S: Final = 5.0
 _LONGEST_S: Final = 600.0
+_NOISE_HZ: Final = 250.0
 
 Samples = npt.NDArray[np.float64]
 
@@ -86,11 +80,15 @@ class LeadQuality:
 
 @dataclass(frozen=True, slots=True)
 class SignalQuality:
-    """The whole recording's grade, its leads, and why it isn't good."""
+    """The whole recording's grade, its leads, and why it isn't good.
+
+    usable: bool [lead, second], where beats can be looked for; the last second may be a part of one.
+    """
 
     grade: Grade
     leads: tuple[LeadQuality, ...]
     reasons: tuple[Reason, ...]
+    usable: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
 
     def as_fields(self) -> dict[str, object]:
         """As the read's ``quality`` carries it."""
@@ -116,13 +114,13 @@ class SignalQuality:
 def assess(samples: npt.NDArray[np.floating], leads: Sequence[str], fs_hz: float) -> SignalQuality:
     """The quality of a recording; samples: [lead, sample], mV.  Looks at the first ten minutes."""
     head = np.asarray(samples[:, : int(_LONGEST_S * fs_hz)], dtype=np.float64)
-    measured = tuple(_lead_quality(name, row, fs_hz) for name, row in zip(leads, head, strict=True))
+    measured, usable = _measured(head, tuple(leads), fs_hz)
     reasons = _reasons(measured)
-    usable = sum(1 for q in measured if q.is_usable)
-    if not usable or usable < len(measured) / 3:
-        return SignalQuality(Grade.POOR, measured, reasons or (_NOTHING_USABLE,))
+    good = sum(1 for q in measured if q.is_usable)
+    if not good or good < len(measured) / 3:
+        return SignalQuality(Grade.POOR, measured, reasons or (_NOTHING_USABLE,), usable)
     grade = Grade.GOOD if all(q.is_clean for q in measured) else Grade.LIMITED
-    return SignalQuality(grade, measured, reasons)
+    return SignalQuality(grade, measured, reasons, usable)
 
 
 def without_gaps(values: npt.NDArray[np.floating]) -> Samples:
@@ -136,91 +134,187 @@ def without_gaps(values: npt.NDArray[np.floating]) -> Samples:
     return np.interp(np.arange(values.size), np.flatnonzero(known), values[known])
 
 
-def _lead_quality(name: str, row: Samples, fs_hz: float) -> LeadQuality:
-    missing = float(np.mean(~np.isfinite(row))) if row.size else 1.0
-    values = without_gaps(row)
-    if values.size < max(16, fs_hz):
-        return LeadQuality(name, missing, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    noise = _noise_mv(values, fs_hz)
-    beat = _beat_height_mv(values, fs_hz)
-    return LeadQuality(
-        lead=name,
-        missing_share=missing,
-        flat_share=_flat_share(values, fs_hz),
-        saturated_share=_saturated_share(values, fs_hz),
-        wander_mv=_wander_mv(values, fs_hz),
-        mains_mv=_mains_mv(values, fs_hz),
-        noise_mv=noise,
-        snr_db=float(20 * np.log10(max(beat, 1e-6) / max(noise * 2.83, 1e-6))),  # 2.83: rms to peak to peak
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """Whole windows of a recording.  All but ``is_known_share`` [lead, second] are [lead, second] in mV, peak to peak."""
+
+    is_known_share: Samples
+    swing: Samples
+    level: Samples
+    stuck_share: Samples
+
+
+def _measured(
+    raw: Samples, leads: tuple[str, ...], fs_hz: float
+) -> tuple[tuple[LeadQuality, ...], npt.NDArray[np.bool_]]:
+    """Every lead's quality, and bool [lead, second] where beats can be looked for; the last second may be part."""
+    known = np.isfinite(raw)
+    missing = 1.0 - known.mean(axis=1) if raw.shape[1] else np.ones(raw.shape[0])
+    total = max(1, -(-raw.shape[1] // max(1, round(fs_hz))))
+    if raw.shape[1] < max(16, fs_hz):
+        nothing = tuple(
+            LeadQuality(name, float(share), 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+            for name, share in zip(leads, missing, strict=True)
+        )
+        return nothing, np.zeros((raw.shape[0], total), dtype=bool)
+    values = raw if known.all() else np.stack([without_gaps(row) for row in raw])
+    seconds = _per_second(values, known, fs_hz)
+    spectrum = _spectrum(values, fs_hz)
+    beats, noise_of, noise = _beats_and_noise(spectrum)
+    snr = 20 * np.log10(np.maximum(beats, 1e-6) / np.maximum(noise * _PEAK_TO_PEAK, 1e-6))
+    flat = (seconds.swing < FLAT_MV).mean(axis=1)
+    wander, mains = np.ptp(seconds.level, axis=1), _mains_mv(spectrum)
+    stuck = _saturated_share(values, fs_hz)
+    measured = tuple(
+        LeadQuality(name, *(float(of[n]) for of in (missing, flat, stuck, wander, mains, noise, snr)))
+        for n, name in enumerate(leads)
     )
+    return measured, _usable(seconds, noise_of, beats, total)
 
 
-def _seconds(values: Samples, fs_hz: float, seconds: float = 1.0) -> Samples:
-    """[window, sample]: whole windows of that length."""
-    length = max(2, int(seconds * fs_hz))
-    whole = values.size // length
-    return values[: whole * length].reshape(whole, length)
+_PEAK_TO_PEAK: Final = 2.83
+"""A sine's peak to peak over its rms."""
+_LOUD_TIMES: Final = 6.0
+"""A second whose swing is this many times the lead's usual one, and 5 mV, is a jump of the electrode (ours)."""
+_LOUD_MV: Final = 5.0
 
 
-def _flat_share(values: Samples, fs_hz: float) -> float:
-    seconds = _seconds(values, fs_hz)
-    return float(np.mean(seconds.max(axis=1) - seconds.min(axis=1) < FLAT_MV))
+def _usable(seconds: _Seconds, noise_mv: Samples, beats_mv: Samples, total: int) -> npt.NDArray[np.bool_]:
+    """bool [lead, total]: known, moving, not at the recorder's limit, not buried in noise, without an electrode's jump.
+
+    A second without a beat (a pause) moves less than a quiet one; only what hardly moves at all is taken for no contact,
+    and only in its neighbourhood: a flat second between two that move is a pause.
+    """
+    flat = seconds.swing < FLAT_MV
+    alone = flat.copy()
+    alone[:, 1:] &= ~flat[:, :-1]
+    alone[:, :-1] &= ~flat[:, 1:]
+    buried = (noise_mv >= _NOISY_MV) & (
+        20 * np.log10(np.maximum(beats_mv[:, None], 1e-6) / np.maximum(noise_mv * _PEAK_TO_PEAK, 1e-6)) < _USELESS_DB
+    )
+    usual = np.median(seconds.swing, axis=1, keepdims=True)
+    jumps = (seconds.swing > _LOUD_TIMES * usual) & (seconds.swing > _LOUD_MV)
+    fit = (seconds.is_known_share >= 0.5) & (seconds.stuck_share < 0.1) & ~buried & ~jumps & (~flat | alone)
+    if fit.shape[1] >= total:
+        return fit
+    return np.concatenate([fit, np.repeat(fit[:, -1:], total - fit.shape[1], axis=1)], axis=1)
 
 
-def _saturated_share(values: Samples, fs_hz: float) -> float:
-    """The share of samples in runs at the highest or lowest value, where that's far from the middle."""
-    middle = float(np.median(values))
+def _windows(values: Samples, fs_hz: float, seconds: float = 1.0) -> Samples:
+    """[lead, window, sample]: whole windows of that length."""
+    length = max(2, round(seconds * fs_hz))
+    whole = values.shape[1] // length
+    return values[:, : whole * length].reshape(values.shape[0], whole, length)
+
+
+def _per_second(values: Samples, known: npt.NDArray[np.bool_], fs_hz: float) -> _Seconds:
+    windows = _windows(values, fs_hz)
+    high, low = windows.max(axis=2), windows.min(axis=2)
+    middle = np.median(values[:, :: max(1, values.shape[1] // 2000)], axis=1)[:, None]
+    top, bottom = values.max(axis=1)[:, None], values.min(axis=1)[:, None]
+    stuck = np.zeros_like(high)
+    for limit, reached in ((top, high), (bottom, low)):
+        suspect = (np.abs(limit - middle) >= _SATURATED_MV) & (np.abs(reached - limit) < 1e-6)
+        for lead, second in zip(*np.nonzero(suspect), strict=True):
+            stuck[lead, second] += float((np.abs(windows[lead, second] - limit[lead, 0]) < 1e-6).mean())
+    share = np.ones_like(high) if known.all() else _windows(known.astype(np.float64), fs_hz).mean(axis=2)
+    thin = windows[
+        :, :, :: max(1, windows.shape[2] // 50)
+    ]  # the level of a second needs no more than 50 of its samples
+    return _Seconds(share, high - low, np.median(thin, axis=2), stuck)
+
+
+def _saturated_share(values: Samples, fs_hz: float) -> Samples:
+    """[lead]: the share of samples in runs at the highest or lowest value, where that's far from the middle."""
+    middle = np.median(values[:, :: max(1, values.shape[1] // 2000)], axis=1)
     shortest = max(3, int(_SATURATED_RUN_S * fs_hz))
-    share = 0.0
-    for limit in (float(values.max()), float(values.min())):
-        if abs(limit - middle) >= _SATURATED_MV:
-            at_limit = np.abs(values - limit) < 1e-6
+    share = np.zeros(values.shape[0])
+    for limits in (values.max(axis=1), values.min(axis=1)):
+        for lead in np.flatnonzero(np.abs(limits - middle) >= _SATURATED_MV):
+            at_limit = np.abs(values[lead] - limits[lead]) < 1e-6
             edges = np.flatnonzero(np.diff(np.concatenate([[False], at_limit, [False]]).astype(np.int8)))
             runs = edges[1::2] - edges[::2]
-            share += float(runs[runs >= shortest].sum()) / values.size
+            share[lead] += float(runs[runs >= shortest].sum()) / values.shape[1]
     return share
 
 
-def _wander_mv(values: Samples, fs_hz: float) -> float:
-    """How far the level moves: highest less lowest median of all seconds (a median passes over QRS and T)."""
-    return float(np.ptp(np.median(_seconds(values, fs_hz), axis=1)))
+@dataclass(frozen=True, slots=True)
+class _Spectrum:
+    """of: complex [lead, k] at ``hz`` [k], of ``points`` samples at ``fs_hz``; the first ``length`` are the recording."""
+
+    of: npt.NDArray[np.complex64]
+    hz: Samples
+    fs_hz: float
+    points: int
+    length: int
+
+    def between(self, low_hz: float, high_hz: float, every: int = 1) -> npt.NDArray[np.float32]:
+        """[lead, sample] of what lies between, at the rate over ``every``.  Butterworth's gain of second order, squared."""
+        gain = filters.butterworth_gain(self.hz, low_hz, high_hz).astype(np.float32)
+        kept = self.points // every // 2 + 1
+        part = self.of[:, :kept] * (gain[:kept] / every)
+        return _fft().irfft(part, self.points // every, axis=1)[:, : self.length // every]
+
+    def hann(self) -> Samples:
+        """[lead, k]: the magnitudes that a Hann window would give, mV: a window is a sum of three neighbours."""
+        windowed = self.of.copy()
+        windowed[:, 1:-1] -= (self.of[:, :-2] + self.of[:, 2:]) / 2
+        return np.abs(windowed).astype(np.float64) * (2 / self.length)
 
 
-def _low_passed(values: Samples, below_hz: float, fs_hz: float) -> Samples:
-    sections = _dsp().butter(2, below_hz, "lowpass", fs=fs_hz, output="sos")
-    return np.asarray(_dsp().sosfiltfilt(sections, values - np.median(values)), dtype=np.float64)
+def _fft() -> Any:
+    """scipy.fft, loaded when a signal comes rather than when a door starts."""
+    from scipy import fft
+
+    return fft
 
 
-def _band(values: Samples, low_hz: float, high_hz: float, fs_hz: float) -> Samples:
-    sections = _dsp().butter(2, (low_hz, min(high_hz, 0.45 * fs_hz)), "bandpass", fs=fs_hz, output="sos")
-    return np.asarray(_dsp().sosfiltfilt(sections, values), dtype=np.float64)
+def _spectrum(values: Samples, fs_hz: float) -> _Spectrum:
+    """At 250 Hz or the recording's own rate where that's less; a straight line between the ends is taken off first."""
+    step = max(1, int(fs_hz // _NOISE_HZ))
+    length = values.shape[1] // step
+    thin = values[:, : length * step].reshape(values.shape[0], length, step).mean(axis=2) if step > 1 else values
+    first, last = thin[:, :1], thin[:, -1:]
+    level = thin - (first + (last - first) * (np.arange(length) / max(1, length - 1)))
+    points = 2 * int(_fft().next_fast_len(-(-length // 2), real=True))
+    of = _fft().rfft(level.astype(np.float32), points, axis=1)
+    hz = np.arange(points // 2 + 1, dtype=np.float64) * (fs_hz / step / points)
+    return _Spectrum(of, hz, fs_hz / step, points, length)
 
 
-def _noise_mv(values: Samples, fs_hz: float) -> float:
-    """Rms of what is left above 5 Hz in the quieter half of all 100 ms windows: between the beats."""
-    rms = np.std(_seconds(_band(values, 5.0, 100.0, fs_hz), fs_hz, 0.1), axis=1)
-    return float(np.median(np.sort(rms)[: max(1, rms.size // 2)]))
+def _beats_and_noise(spectrum: _Spectrum) -> tuple[Samples, Samples, Samples]:
+    """QRS height [lead] peak to peak, noise [lead, second] and [lead] rms, mV.
+
+    Height: of what a QRS leaves between 5 and 40 Hz, the middle of all windows of 2 s.  Noise: rms of what is left above
+    5 Hz in the quieter half of 100 ms windows (between the beats), of each second and of all.
+    """
+    fs = spectrum.fs_hz
+    fine = spectrum.between(5.0, min(100.0, 0.45 * fs)).astype(np.float64)
+    every = 2 if fs >= 200 and spectrum.points % 4 == 0 else 1
+    smooth = spectrum.between(5.0, 40.0, every).astype(np.float64)
+    two = _windows(smooth, fs / every, min(2.0, spectrum.length / fs))
+    height = np.median(two.max(axis=2) - two.min(axis=2), axis=1)
+    tenths = _windows(fine, fs, 0.1)
+    rms = np.sqrt(np.maximum(np.square(tenths).mean(axis=2) - np.square(tenths.mean(axis=2)), 0.0))
+    whole = rms.shape[1] // 10
+    seconds = np.sort(rms[:, : whole * 10].reshape(rms.shape[0], whole, 10), axis=2)[:, :, 2]
+    quiet = np.sort(rms, axis=1)[:, : max(1, rms.shape[1] // 2)]
+    return height, seconds, np.median(quiet, axis=1)
 
 
-def _beat_height_mv(values: Samples, fs_hz: float) -> float:
-    """Peak to peak of what a QRS leaves between 5 and 40 Hz: the median over windows of 2 s."""
-    windows = _seconds(_band(values, 5.0, 40.0, fs_hz), fs_hz, min(2.0, values.size / fs_hz))
-    return float(np.median(np.ptp(windows, axis=1)))
-
-
-def _mains_mv(values: Samples, fs_hz: float) -> float:
-    """Peak to peak of the line at 50 or 60 Hz, whichever is more, above its neighbours; 0 below 130 Hz sampling."""
-    if fs_hz < 130:
-        return 0.0
-    quiet = values - _low_passed(values, 20.0, fs_hz)
-    spectrum = np.abs(np.fft.rfft(quiet * np.hanning(quiet.size))) * 4 / quiet.size
-    frequency = np.fft.rfftfreq(quiet.size, 1 / fs_hz)
-    heights: list[float] = []
+def _mains_mv(spectrum: _Spectrum) -> Samples:
+    """[lead] peak to peak of the line at 50 or 60 Hz, whichever is more, above its neighbours; 0 below 130 Hz."""
+    magnitude, hz = spectrum.hann(), spectrum.hz
+    highest = np.zeros(magnitude.shape[0])
+    if spectrum.fs_hz < 130:
+        return highest
     for mains_hz in (50.0, 60.0):
-        line = float(spectrum[np.abs(frequency - mains_hz) <= 0.5].max(initial=0.0))
-        beside = spectrum[(np.abs(frequency - mains_hz) > 1.5) & (np.abs(frequency - mains_hz) < 5.0)]
-        heights.append(max(0.0, line - 2 * float(np.median(beside))) if beside.size else 0.0)
-    return 2 * max(heights)
+        apart = np.abs(hz - mains_hz)
+        beside = magnitude[:, (apart > 1.5) & (apart < 5.0)]
+        if beside.shape[1]:
+            line = magnitude[:, apart <= 0.5].max(axis=1, initial=0.0)
+            highest = np.maximum(highest, line - 2 * np.median(beside, axis=1))
+    return 2 * highest
 
 
 _NOTHING_USABLE: Final = Reason(
