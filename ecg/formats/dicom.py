@@ -25,6 +25,7 @@ from pydicom.uid import UID
 from center.errors import Invalid
 from center.reads import Reason
 from ecg.formats.dicom_structure import MAX_FILE_BYTES, check_structure
+from ecg.formats.lead_codes import LEAD_OF_NUMBER, NUMBER_OF_LEAD
 from ecg.formats.trouble import unreadable
 from ecg.signal import (
     MAX_LEADS,
@@ -52,18 +53,6 @@ _GAP_S: Final = 0.2
 """A padding value that a living lead can also take counts as a gap from this length on (ours): no resting lead holds
 one value for a fifth of a second, and one maker declares 0 as padding."""
 
-# SCP-ECG lead numbers (EN 1064 table 5); MDC has the same as 2:n (ISO/IEEE 11073-10101).
-_LEAD_NUMBERS: Final = dict(
-    zip(
-        (*range(1, 21), *range(61, 65), *range(66, 70)),
-        (
-            *("I", "II", "V1", "V2", "V3", "V4", "V5", "V6", "V7", "V2R", "V3R", "V4R", "V5R", "V6R", "V7R"),
-            *("X", "Y", "Z", "CC5", "CM5", "III", "aVR", "aVL", "aVF", "V8", "V9", "V8R", "V9R"),
-        ),
-        strict=True,
-    )
-)
-_NUMBER_OF_LEAD: Final = {name: number for number, name in _LEAD_NUMBERS.items()}
 _MV_PER_UNIT: Final = {"mv": 1.0, "millivolt": 1.0, "uv": 1e-3, "microvolt": 1e-3, "nv": 1e-6, "v": 1e3, "volt": 1e3}
 _SAMPLE_TYPES: Final = {
     (8, "SB"): "i1",
@@ -299,8 +288,8 @@ def _lead_name(channel: Dataset, n: int) -> str:
     meaning = ""
     if sources:
         number = _lead_number(_text(sources[0], "CodeValue"), _text(sources[0], "CodingSchemeDesignator"))
-        if number in _LEAD_NUMBERS:
-            return _LEAD_NUMBERS[number]
+        if number in LEAD_OF_NUMBER:
+            return LEAD_OF_NUMBER[number]
         meaning = canonical_lead(_text(sources[0], "CodeMeaning"))
     for name in (meaning, canonical_lead(label)):
         if is_known_lead(name):
@@ -547,7 +536,7 @@ def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: i
     channel = Dataset()
     channel.WaveformChannelNumber = n + 1
     channel.ChannelLabel = _line(lead, 16)
-    number = _NUMBER_OF_LEAD.get(lead, 0)
+    number = NUMBER_OF_LEAD.get(lead, 0)
     channel.ChannelSourceSequence = [_code(f"2:{number}", "MDC", f"Lead {lead}" if number else "Unspecified lead")]
     channel.ChannelSensitivity = _decimal(step_mv * 1e3)
     channel.ChannelSensitivityUnitsSequence = [_code("uV", "UCUM", "microvolt")]
