@@ -1,0 +1,246 @@
+"""PR interval, bundle-branch and fascicular blocks, preexcitation, axis.  AHA/ACCF/HRS 2009 part III."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite, isnan, nan
+from typing import Final
+
+import numpy as np
+
+from ecg.diagnose_limits import Limits, limits_at
+from ecg.diagnose_view import AHA3, View, beyond, stated
+from ecg.marks import Evidence, Mark, Statement
+
+_DELTA_MS: Final = 38.0
+"""From the QRS onset to the first quarter of its steepest rise: a delta wave takes longer (ours, on made beats)."""
+_SMALLEST_NET_MV: Final = 0.12
+"""Below this net QRS in I, II and aVF the axis has no direction (ours)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduction:
+    """What later rules must know.  bundle: lbbb, rbbb, ivcd or empty (complete, QRS at or above the limit)."""
+
+    bundle: str
+    is_preexcited: bool
+    statements: tuple[Statement, ...]
+
+
+def conduction(view: View) -> Conduction:
+    """The statements on conduction, and what they forbid."""
+    limits = limits_at(view.age_years)
+    pre = tuple(_preexcitation(view, limits))
+    blocks = () if pre else tuple(_bundle(view, limits))
+    keys = {s.key for s in blocks}
+    fascicles = () if pre or "lbbb" in keys else tuple(_fascicles(view, limits))
+    bundle = next((key for key in ("lbbb", "rbbb", "ivcd") if key in keys), "")
+    if bundle == "ivcd" and view.of("qrs_duration") < limits.qrs_complete:
+        bundle = ""
+    said = (*pre, *blocks, *fascicles, *(() if pre else _pr(view, limits)), *_axis(view, limits))
+    return Conduction(bundle, bool(pre), said)
+
+
+# ------------------------------------------------------------------------------------------------ PR, preexcitation
+
+
+def _pr(view: View, limits: Limits) -> Iterator[Statement]:
+    """Only where P waves lead the QRS."""
+    if view.says(
+        "afib", "aflutter", "avb3", "avb2_mobitz1", "avb_high", "junctional_rhythm", "junctional_tachy", "svt"
+    ):
+        return
+    pr = round(view.of("pr_interval"), 0)
+    trust = view.sure("pr_interval")
+    if trust < 0.3:
+        return
+    if pr > limits.pr:
+        limit = f"> {limits.pr:g} ms"
+        evidence = view.evidence("pr_interval", limit=limit, source=limits.source)
+        yield stated("avb1", beyond(pr, limits.pr, 20) * (0.6 + 0.4 * trust), evidence)
+    elif pr < limits.pr_short and view.says("sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"):
+        evidence = view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=limits.source)
+        yield stated("short_pr", beyond(pr, limits.pr_short, 15) * (0.6 + 0.4 * trust), evidence)
+
+
+def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
+    """Short PR (or fibrillation), a slow begin of the QRS, and a QRS that is wide for it."""
+    qrs, pr = view.of("qrs_duration"), view.of("pr_interval")
+    slow = delta_ms(view)
+    is_fibrillating = view.says("afib")
+    if not (qrs >= limits.qrs_incomplete - 10 and slow >= _DELTA_MS):
+        return
+    if not (pr < limits.pr_short or (is_fibrillating and qrs >= limits.qrs_complete)):
+        return
+    evidence = [
+        view.evidence("qrs_duration", limit=f">= {limits.qrs_incomplete - 10:g} ms", source=AHA3),
+        Evidence("delta_wave", slow, "ms", f">= {_DELTA_MS:g} ms", source="ours"),
+    ]
+    if not is_fibrillating:
+        evidence.insert(0, view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=AHA3))
+    yield stated("preexcitation", 0.45 if is_fibrillating else beyond(slow, _DELTA_MS, 12), *evidence)
+
+
+def delta_ms(view: View) -> float:
+    """From the QRS onset until the leads together rise at a quarter of their steepest, ms; NaN without a QRS."""
+    median = view.median
+    on, off = median.overall[Mark.QRS_ON], median.overall[Mark.QRS_OFF]
+    if not (isfinite(on) and isfinite(off)) or off - on < 4 or median.mv.shape[1] < off + 1:
+        return nan
+    piece = median.mv[:, max(int(on) - 1, 0) : int(off) + 1]
+    speed = np.linalg.norm(np.diff(piece, axis=1), axis=0)
+    if speed.size < 4:
+        return nan
+    speed = np.convolve(speed, np.ones(3) / 3, mode="same")
+    return float(np.argmax(speed >= 0.45 * speed.max())) * 1000.0 / median.fs_hz
+
+
+# ------------------------------------------------------------------------------------------------ bundle branches
+
+
+def _bundle(view: View, limits: Limits) -> Iterator[Statement]:
+    qrs = view.of("qrs_duration")
+    if isnan(qrs) or qrs < limits.qrs_incomplete - 10:
+        return
+    width = round(qrs)
+    right, left = _right_score(view), _left_score(view)
+    if width >= limits.qrs_complete:
+        limit = f">= {limits.qrs_complete:g} ms"
+        duration = view.evidence("qrs_duration", limit=limit, source=AHA3)
+        key, score, found = _likelier(right, left)
+        if score >= 0.6:
+            yield stated(f"{key}bbb", min(beyond(width, limits.qrs_complete, 15), 0.45 + 0.5 * score), duration, *found)
+        else:
+            yield stated("ivcd", beyond(width, limits.qrs_complete, 15), duration)
+    elif right[0] >= 0.6:
+        limit = f"{limits.qrs_incomplete - 10:g}-{limits.qrs_complete:g} ms with an R' in V1 or V2"
+        duration = view.evidence("qrs_duration", limit=limit, source=f"{AHA3}; lower bound ours")
+        yield stated(
+            "irbbb", 0.35 + 0.5 * right[0] * (0.6 if width < limits.qrs_incomplete else 1.0), duration, *right[1]
+        )
+    elif width >= limits.qrs_incomplete:
+        limit = f"{limits.qrs_incomplete:g}-{limits.qrs_complete - 1:g} ms"
+        duration = view.evidence("qrs_duration", limit=limit, source=AHA3)
+        if left[0] >= 0.85:
+            yield stated("ilbbb", 0.35 + 0.5 * left[0], duration, *left[1])
+        else:
+            yield stated("ivcd", 0.5, duration)
+
+
+_Scored = tuple[float, tuple[Evidence, ...]]
+
+
+def _likelier(right: _Scored, left: _Scored) -> tuple[str, float, tuple[Evidence, ...]]:
+    key, (score, found) = max((("l", left), ("r", right)), key=lambda one: one[1][0])
+    return key, score, found
+
+
+def _right_score(view: View) -> _Scored:
+    """0..1: a late R' (or one wide R) in V1 or V2, and a wide S in I and V6."""
+    found: list[Evidence] = []
+    score = 0.0
+    for lead in ("V1", "V2"):
+        late, first = view.of("r_prime", lead), view.of("r_amplitude", lead)
+        vat = view.of("vat", lead)
+        if late >= 0.1 and (late > first or lead == "V1"):
+            score = max(score, 0.65 if late > first else 0.45)
+            found.append(view.evidence("r_prime", lead, limit=">= 0.1 mV", source=AHA3))
+        elif first > view.of("s_amplitude", lead) and vat >= 50 and lead == "V1":
+            score = max(score, 0.55)
+            found.append(view.evidence("vat", lead, limit="> 50 ms", source=AHA3))
+    for lead in ("I", "V6"):
+        s, r, long = view.of("s_amplitude", lead), view.of("r_amplitude", lead), view.of("s_duration", lead)
+        if s > 0.05 and (s > r or long >= 40):
+            score += 0.175 if score else 0.1
+            found.append(view.evidence("s_duration", lead, limit="> 40 ms, or S > R", source=AHA3))
+    return min(score, 1.0), tuple(found)
+
+
+def _left_score(view: View) -> _Scored:
+    """0..1: V1 mostly negative, lateral leads upright without q, late and notched or slurred."""
+    if not view.s_mv("V1") > view.r_mv("V1"):
+        return 0.0, ()
+    found = [view.evidence("s_amplitude", "V1", limit="rS or QS", source=AHA3)]
+    lateral = [lead for lead in ("I", "aVL", "V5", "V6") if lead in view.leads]
+    if not lateral:
+        return 0.0, ()
+    score = 0.25
+    upright = [lead for lead in ("I", "V5", "V6") if view.net_mv(lead) > 0]
+    if "I" in upright and ("V6" in upright or "V5" in upright):
+        score += 0.25
+        if all(view.of("q_amplitude", lead) < 0.04 for lead in upright if lead != "V5"):
+            score += 0.2
+            found.append(Evidence("q_amplitude", 0.0, "mV", "no q in I, V6", "V6", source=AHA3))
+    late = [lead for lead in lateral if view.of("vat", lead) >= 55]
+    if late:
+        score += 0.3
+        found.append(view.evidence("vat", late[-1], limit="> 60 ms", source=AHA3))
+    return score, tuple(found)
+
+
+# ------------------------------------------------------------------------------------------------ fascicles
+
+
+def _fascicles(view: View, limits: Limits) -> Iterator[Statement]:
+    """Not read in children: their axis is another."""
+    axis, qrs = view.of("qrs_axis"), view.of("qrs_duration")
+    if not view.is_adult or isnan(axis):
+        return
+    if -90 <= axis <= -45 and _is_rs(view, "II") and _is_rs(view, "III") and _is_rs(view, "aVF") and _is_qr_avl(view):
+        yield stated(
+            "lafb",
+            beyond(axis, -45, 12),
+            view.evidence("qrs_axis", limit="-45 to -90 deg", source=AHA3),
+            view.evidence("r_amplitude", "aVL", limit="qR", source=AHA3),
+            view.evidence("s_amplitude", "III", limit="rS in II, III, aVF", source=AHA3),
+        )
+    is_posterior = 90 <= axis <= 180 and qrs < limits.qrs_complete and _is_rs(view, "I") and _is_rs(view, "aVL")
+    if is_posterior and all(view.of("q_amplitude", lead) >= 0.03 and view.net_mv(lead) > 0 for lead in ("III", "aVF")):
+        if view.r_mv("V1") >= 0.7:
+            return  # right ventricular hypertrophy explains the axis
+        yield stated(
+            "lpfb",
+            beyond(axis, 90, 15) - 0.1,
+            view.evidence("qrs_axis", limit="90 to 180 deg", source=AHA3),
+            view.evidence("s_amplitude", "I", limit="rS in I, aVL", source=AHA3),
+            view.evidence("q_amplitude", "III", limit="qR in III, aVF", source=AHA3),
+        )
+
+
+def _is_rs(view: View, lead: str) -> bool:
+    return view.of("r_amplitude", lead) >= 0.03 and view.s_mv(lead) > view.r_mv(lead)
+
+
+def _is_qr_avl(view: View) -> bool:
+    return view.net_mv("aVL") > 0 and view.of("r_amplitude", "aVL") >= 0.2
+
+
+# ------------------------------------------------------------------------------------------------ axis
+
+
+def _axis(view: View, limits: Limits) -> Iterator[Statement]:
+    axis = view.of("qrs_axis")
+    if not view.leads.issuperset({"I", "aVF"}):
+        return
+    nets = [abs(view.net_mv(lead)) for lead in ("I", "II", "aVF")]
+    if all(net < _SMALLEST_NET_MV for net in nets) or isnan(axis):
+        if all(isfinite(net) for net in nets):
+            limit = f"|R - S| < {_SMALLEST_NET_MV:g} mV in I, II, aVF"
+            yield stated("axis_indeterminate", 0.6, Evidence("net_qrs", max(nets), "mV", limit, source="ours"))
+        return
+    left, right = limits.axis
+    degrees = round(axis)
+    if view.is_adult:
+        turned = degrees
+    else:  # a newborn's normal range goes beyond 180
+        turned = degrees + 360 if degrees < left - 180 + (right - left) / 2 else degrees
+    if view.is_adult and -180 <= degrees < -90:
+        key, limit, sure = "axis_superior", "-90 to -180 deg", beyond(degrees, -90, 15)
+    elif turned < left:
+        key, limit, sure = "lad", f"< {left:g} deg", beyond(turned, left, 12)
+    elif turned > right:
+        key, limit, sure = "rad", f"> {right:g} deg", beyond(turned, right, 12)
+    else:
+        return
+    yield stated(key, sure, view.evidence("qrs_axis", limit=limit, source=limits.source))

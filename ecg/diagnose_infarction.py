@@ -1,0 +1,247 @@
+"""Infarction: Q waves and ST elevation by territory, posterior and right ventricle, left bundle-branch block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ecg.diagnose_conduction import Conduction
+from ecg.diagnose_st import POSTERIOR, RIGHT, StLevels, elevation_limit_mv, is_elevated, reciprocal_leads
+from ecg.diagnose_view import INFERIOR, UDMI, View, stated, together
+from ecg.marks import Evidence, Statement
+
+_SGARBOSSA: Final = "Sgarbossa 1996"
+_SMITH: Final = "Smith 2012"
+_LEADS: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+def infarction(view: View, levels: StLevels, conducted: Conduction) -> Iterator[Statement]:
+    """Statements on infarcts, old (``mi_old``) and acute (``mi_acute``); none where the QRS isn't the heart's own."""
+    if view.is_paced or view.is_ventricular or conducted.is_preexcited or not view.is_adult:
+        return
+    if conducted.bundle == "lbbb":
+        yield from _in_left_block(view)
+        return
+    old = pathological_q(view, conducted)
+    acute = acute_leads(view, levels)
+    places = _places(acute) if acute else {}
+    yield from _acute(view, acute, places, old)
+    yield from _old(view, _places_of_q(view, old), places, old)
+    if not acute:
+        yield from _posterior(view, conducted, levels)
+
+
+# ------------------------------------------------------------------------------------------------ acute
+
+
+def acute_leads(view: View, levels: StLevels) -> tuple[str, ...]:
+    """Elevated leads that nothing but an injury explains."""
+    return levels.elevated if levels.elevated and not levels.explained else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Injury:
+    certainty: float
+    evidence: tuple[Evidence, ...]
+
+
+def _injury(view: View, leads: Sequence[str], q: Sequence[str]) -> _Injury:
+    """How surely the elevation is an acute injury: height, leads, depression opposite, tall T, Q beside it (ours)."""
+    limits = {lead: elevation_limit_mv(lead, view.age_years, view.is_male) for lead in leads}
+    excess = sorted((view.of("st_j", lead) - limits[lead] for lead in leads), reverse=True)
+    reciprocal = reciprocal_leads(view, leads)
+    score = 0.45 + 0.6 * min(max(excess[min(1, len(excess) - 1)], 0.0), 0.25) + 0.03 * (len(leads) - 2)
+    score += 0.2 * bool(reciprocal) + 0.05 * bool(set(q) & set(leads))
+    score *= 0.6 + 0.4 * sorted((view.sure("st_j", lead) for lead in leads), reverse=True)[min(1, len(leads) - 1)]
+    found = [view.evidence("st_j", lead, limit=f">= {limits[lead]:g} mV", source=UDMI) for lead in leads]
+    found += [view.evidence("st_j", lead, limit="<= -0.05 mV, reciprocal", source=UDMI) for lead in reciprocal]
+    return _Injury(score, tuple(found))
+
+
+def _acute(
+    view: View, acute: Sequence[str], places: dict[str, tuple[str, ...]], q: Sequence[str]
+) -> Iterator[Statement]:
+    for key, leads in places.items():
+        injury = _injury(view, leads, q)
+        yield stated(key, injury.certainty, *injury.evidence, modifiers=("mi_acute",))
+    if "mi_inferior" in places:
+        yield from _right_ventricle(view)
+    behind = [lead for lead in POSTERIOR if lead in view.leads and is_elevated(view, lead)]
+    if len(behind) >= 2:
+        found = [view.evidence("st_j", lead, limit=">= 0.05 mV", source=UDMI) for lead in behind]
+        yield stated("mi_posterior", 0.75, *found, modifiers=("mi_acute",))
+
+
+def _places(leads: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Territories of elevated leads: key -> its leads."""
+    there = set(leads)
+    out: dict[str, tuple[str, ...]] = {}
+
+    def among(*names: str) -> tuple[str, ...]:
+        return tuple(name for name in names if name in there)
+
+    if len(among(*INFERIOR)) >= 2:
+        out["mi_inferior"] = among(*INFERIOR)
+    front, side = among("V1", "V2", "V3", "V4"), among("I", "aVL", "V5", "V6")
+    if len(among("V1", "V2", "V3", "V4", "V5", "V6")) >= 5 or (len(front) >= 3 and len(side) >= 2):
+        out["mi_extensive"] = among("V1", "V2", "V3", "V4", "V5", "V6", "I", "aVL")
+    elif len(front) >= 2:
+        out["mi_anteroseptal" if "V1" in there or "V4" not in there else "mi_anterior"] = front
+    elif among("V4", "V3") and among("V5"):
+        out["mi_anterior"] = among("V3", "V4", "V5", "V6")
+    if len(side) >= 2 and "mi_extensive" not in out and "mi_anterior" not in out:
+        out["mi_lateral"] = side
+    return out
+
+
+def _right_ventricle(view: View) -> Iterator[Statement]:
+    """With an inferior injury: elevation in right chest leads, or in V1 with III above II."""
+    right = [lead for lead in RIGHT if lead in view.leads and is_elevated(view, lead)]
+    if right:
+        found = [view.evidence("st_j", lead, limit=">= 0.05 mV", source=UDMI) for lead in right]
+        yield stated("mi_rv", 0.8, *found, modifiers=("mi_acute",))
+    elif round(view.of("st_j", "V1"), 2) >= 0.1 and view.of("st_j", "III") > view.of("st_j", "II"):
+        yield stated(
+            "mi_rv",
+            0.55,
+            view.evidence("st_j", "V1", limit=">= 0.1 mV", source=UDMI),
+            view.evidence("st_j", "III", limit="above II", source=UDMI),
+            modifiers=("mi_acute",),
+        )
+
+
+# ------------------------------------------------------------------------------------------------ old
+
+
+def pathological_q(view: View, conducted: Conduction) -> tuple[str, ...]:
+    """Leads with a Q wave as infarcts leave it: >= 30 ms and >= 0.1 mV, or QS; V2-V3 >= 20 ms, or QS."""
+    return tuple(lead for lead in _LEADS if _is_pathological(view, lead))
+
+
+def _is_pathological(view: View, lead: str) -> bool:
+    q, long, r = view.of("q_amplitude", lead), view.of("q_duration", lead), view.r_mv(lead)
+    if view.is_qs(lead):
+        return lead not in ("aVL", "V1", "III") or lead == "III"
+    if lead in ("V2", "V3"):
+        return long >= 20 and q >= 0.05
+    if lead == "V1":
+        return False
+    return long >= 30 and q >= 0.1 and q >= 0.2 * r
+
+
+def _places_of_q(view: View, q: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    there = set(q)
+    out: dict[str, tuple[str, ...]] = {}
+
+    def among(*names: str) -> tuple[str, ...]:
+        return tuple(name for name in names if name in there)
+
+    if len(among(*INFERIOR)) >= 2 and ({"II", "aVF"} & there):
+        out["mi_inferior"] = among(*INFERIOR)
+    chest = among("V2", "V3", "V4", "V5", "V6")
+    septal = _septal_loss(view, there)
+    if len(chest) >= 4:
+        out["mi_extensive"] = chest + among("I", "aVL")
+    elif septal:
+        out["mi_anteroseptal"] = septal
+    elif len(among("V3", "V4", "V5")) >= 2:
+        out["mi_anterior"] = among("V3", "V4", "V5")
+    side = among("I", "aVL", "V5", "V6")
+    if len(together(view, side)) >= 2 and "mi_extensive" not in out:
+        out["mi_lateral"] = side
+    return out
+
+
+def _septal_loss(view: View, q: set[str]) -> tuple[str, ...]:
+    """QS or Q in V2 with V1 or V3, or an R that shrinks from V1 to V3."""
+    if "V2" in q and (view.is_qs("V1") or "V3" in q):
+        return tuple(lead for lead in ("V1", "V2", "V3", "V4") if lead in q or view.is_qs(lead))
+    if "V3" in q and view.r_mv("V3") < view.r_mv("V2"):
+        return ("V3",) + (("V4",) if "V4" in q else ())
+    return ()
+
+
+def _old(
+    view: View, places: dict[str, tuple[str, ...]], acute: dict[str, tuple[str, ...]], q: Sequence[str]
+) -> Iterator[Statement]:
+    anterior = {"mi_anterior", "mi_anteroseptal", "mi_extensive"}
+    used: set[str] = set()
+    for key, leads in places.items():
+        used |= set(leads)
+        if key in acute or (key in anterior and anterior & acute.keys()):
+            continue
+        yield stated(
+            key, _old_certainty(view, key, leads), *[_q_evidence(view, lead) for lead in leads], modifiers=("mi_old",)
+        )
+    rest = together(view, [lead for lead in q if lead not in used])
+    if len(rest) >= 2:
+        yield stated("q_waves", 0.55, *[_q_evidence(view, lead) for lead in rest])
+
+
+def _old_certainty(view: View, key: str, leads: Sequence[str]) -> float:
+    depth = max(view.of("q_duration", lead) if view.of("q_duration", lead) > 0 else 60.0 for lead in leads)
+    inverted = any(view.t_mv(lead) <= -0.05 for lead in leads)
+    sure = 0.5 + 0.06 * (len(leads) - 2) + 0.1 * inverted + 0.1 * (depth >= 40)
+    if key == "mi_anteroseptal" and max(view.s_mv("V1"), view.s_mv("V2")) > 2.5:
+        sure -= 0.15  # a large left ventricle also takes the R away
+    return sure
+
+
+def _q_evidence(view: View, lead: str) -> Evidence:
+    if view.is_qs(lead):
+        return Evidence("q_amplitude", view.s_mv(lead), "mV", "QS", lead, source=UDMI)
+    limit = ">= 20 ms" if lead in ("V2", "V3") else ">= 30 ms and >= 0.1 mV"
+    return view.evidence("q_duration", lead, limit=limit, source=UDMI)
+
+
+# ------------------------------------------------------------------------------------------------ posterior, LBBB
+
+
+def _posterior(view: View, conducted: Conduction, levels: StLevels) -> Iterator[Statement]:
+    """A tall, wide R in V1-V2 with an upright T (old), or ST depression most in V1-V4 with an upright T (acute)."""
+    if conducted.bundle or view.says("preexcitation"):
+        return
+    front = [lead for lead in ("V1", "V2", "V3", "V4") if lead in levels.depressed]
+    deep = [lead for lead in front if round(view.of("st_j", lead), 2) <= -0.1 and view.t_mv(lead) > 0.05]
+    elsewhere = max((-view.of("st_j", lead) for lead in ("II", "V5", "V6") if lead in levels.depressed), default=0.0)
+    if len(deep) >= 2 and max(-view.of("st_j", lead) for lead in deep) > elsewhere:
+        found = [view.evidence("st_j", lead, limit="<= -0.1 mV with an upright T", source=UDMI) for lead in deep]
+        tall = any(view.r_mv(lead) >= view.s_mv(lead) for lead in ("V2", "V3"))
+        yield stated("mi_posterior", 0.5 + 0.1 * tall + 0.05 * (len(deep) - 2), *found, modifiers=("mi_acute",))
+        return
+    wide = [
+        lead
+        for lead in ("V1", "V2")
+        if view.of("r_duration", lead) >= 40 and view.r_mv(lead) >= view.s_mv(lead) and view.t_mv(lead) > 0
+    ]
+    if len(wide) == 2 and not view.of("qrs_axis") > 90:
+        found = [view.evidence("r_duration", lead, limit=">= 40 ms, R/S >= 1, T upright", source=UDMI) for lead in wide]
+        yield stated("mi_posterior", 0.5, *found, modifiers=("mi_old",))
+
+
+def _in_left_block(view: View) -> Iterator[Statement]:
+    """Sgarbossa's score >= 3, or Smith's ratio: ST opposite to a deep S by more than a quarter of it."""
+    found: list[Evidence] = []
+    for lead in _LEADS:
+        st, net = view.of("st_j", lead), view.net_mv(lead)
+        if net > 0 and round(st, 2) >= 0.1:
+            found.append(
+                view.evidence("st_j", lead, limit=">= 0.1 mV along with the QRS (5 points)", source=_SGARBOSSA)
+            )
+    has_five = bool(found)
+    front = [lead for lead in ("V1", "V2", "V3") if view.of("st_j", lead) <= -0.095 and view.net_mv(lead) < 0]
+    found += [view.evidence("st_j", lead, limit="<= -0.1 mV in V1-V3 (3 points)", source=_SGARBOSSA) for lead in front]
+    score = 5 * has_five + 3 * bool(front)
+    smith = [
+        lead
+        for lead in _LEADS
+        if view.net_mv(lead) < 0
+        and view.of("st_j", lead) >= 0.1
+        and view.s_mv(lead) > 0
+        and view.of("st_j", lead) >= 0.25 * view.s_mv(lead)
+    ]
+    found += [view.evidence("st_j", lead, limit="ST/S <= -0.25", source=_SMITH) for lead in smith]
+    if score >= 3 or smith:
+        sure = 0.55 + 0.04 * score if score >= 3 else 0.5
+        yield stated("mi_lbbb", sure, *found, modifiers=("mi_acute",))

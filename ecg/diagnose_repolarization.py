@@ -1,0 +1,257 @@
+"""T waves, QT, U waves, and the patterns they make: ischaemia, potassium, digitalis, Brugada, embolism."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite, isnan, nan
+from typing import Final
+
+import numpy as np
+
+from ecg.diagnose_chambers import strain_leads
+from ecg.diagnose_conduction import Conduction
+from ecg.diagnose_st import StLevels, brugada_lead
+from ecg.diagnose_view import AHA4, UDMI, View, beyond, stated, together
+from ecg.marks import Beats, Evidence, Mark, Statement
+from ecg.strip import Strip
+
+QTC_LONG_MS: Final = {True: 450.0, False: 460.0}
+QTC_SHORT_MS: Final = 390.0
+QTC_SHORT_STATED_MS: Final = 350.0
+T_INVERTED_MV: Final = -0.1
+_NORMAL_QRS_MS: Final = 100.0
+
+
+def qt_statements(view: View, conducted: Conduction) -> Iterator[Statement]:
+    """long_qt, short_qt by Fridericia.  In a wide QRS what it is wider than 100 ms is taken off, and JT is named."""
+    qtc, rate, qrs = view.of("qtc_fridericia"), view.of("heart_rate"), view.of("qrs_duration")
+    if isnan(qtc) or view.sure("qtc_fridericia") < 0.3 or view.is_ventricular:
+        return
+    is_wide = bool(conducted.bundle) or view.is_paced or conducted.is_preexcited
+    judged = qtc - max(qrs - _NORMAL_QRS_MS, 0.0) if is_wide and isfinite(qrs) else qtc
+    limit = QTC_LONG_MS[view.is_male is not False and view.is_adult]
+    sure = 0.6 + 0.4 * view.sure("qtc_fridericia")
+    sure *= 0.75 if view.says("afib", "aflutter") or is_wide else 1.0
+    sure *= 0.7 if rate > 120 or rate < 40 else 1.0
+    found = [view.evidence("qtc_fridericia", limit=f">= {limit:g} ms", source=AHA4)]
+    if is_wide:
+        found.append(
+            Evidence("qtc_fridericia_less_qrs", judged, "ms", f"QTc - (QRS - 100) >= {limit:g} ms", source="ours")
+        )
+        found.append(view.evidence("jt_interval", limit="QRS wide: JT is the measure", source=AHA4))
+    if view.says("afib", "aflutter"):
+        found.append(
+            Evidence("beats", float(view.median.beats), "1", "RR irregular: mean of 10 beats wanted", source=AHA4)
+        )
+    if round(judged) >= limit:
+        yield stated(
+            "long_qt", beyond(judged, limit, 30) * sure, *found, modifiers=("marked",) if judged >= 500 else ()
+        )
+    elif round(qtc) <= QTC_SHORT_STATED_MS and 45 <= rate <= 110 and not is_wide:
+        short = view.evidence(
+            "qtc_fridericia", limit=f"<= {QTC_SHORT_STATED_MS:g} ms", source=f"ESC 2022; {AHA4}: <= 390"
+        )
+        yield stated("short_qt", beyond(qtc, QTC_SHORT_STATED_MS, 15) * sure, short)
+
+
+# ------------------------------------------------------------------------------------------------ T
+
+
+def t_statements(view: View, levels: StLevels, conducted: Conduction) -> Iterator[Statement]:
+    """t_inversion, t_low, t_abnormal, nonspecific_stt where the QRS leaves the T wave to be read."""
+    if conducted.bundle == "lbbb":
+        return
+    skipped = {"V1", "V2", "V3"} if conducted.bundle == "rbbb" or not view.is_adult else set[str]()
+    strained = set(strain_leads(view))
+    inverted = [lead for lead in _t_leads(view) if lead not in skipped and view.t_mv(lead) <= T_INVERTED_MV]
+    inverted = together(view, inverted)
+    if inverted:
+        limit = f"<= {T_INVERTED_MV:g} mV where R is dominant"
+        deepest = min(view.t_mv(lead) for lead in inverted)
+        found = [view.evidence("t_negative", lead, limit=limit, source=UDMI) for lead in inverted]
+        yield stated("t_inversion", beyond(deepest, T_INVERTED_MV, 0.15), *found)
+        deep = [lead for lead in inverted if lead not in strained and view.t_mv(lead) <= -0.2]
+        if len(together(view, deep)) >= 2 and not strained and not conducted.bundle:
+            deepest_found = [view.evidence("t_negative", lead, limit="<= -0.2 mV", source=UDMI) for lead in deep]
+            yield stated("s_ischemia", 0.5, *deepest_found)
+    flat = [lead for lead in ("I", "II", "V4", "V5", "V6") if _is_flat(view, lead)]
+    if len(flat) >= 3 and not inverted:
+        found = [view.evidence("t_amplitude", lead, limit="< 10 % of R", source=AHA4) for lead in flat]
+        yield stated("t_low", 0.5 + 0.05 * len(flat), *found)
+    elif not inverted and not levels.elevated and not levels.depressed:
+        yield from _nonspecific(view, flat)
+
+
+def _t_leads(view: View) -> list[str]:
+    """Leads whose T wave should be upright: those where R is dominant, and V3-V6 (I, II always)."""
+    leads = [lead for lead in ("I", "II", "V4", "V5", "V6") if view.r_mv(lead) >= 0.2]
+    leads += [lead for lead in ("aVL", "aVF") if view.net_mv(lead) >= 0.3]
+    leads += [lead for lead in ("V3", "V2") if view.r_mv(lead) > view.s_mv(lead) or view.t_mv(lead) <= -0.2]
+    return leads
+
+
+def _is_flat(view: View, lead: str) -> bool:
+    r, t = view.r_mv(lead), view.t_mv(lead)
+    return r >= 0.5 and T_INVERTED_MV < t < 0.1 * r and abs(t) < 0.15
+
+
+def _nonspecific(view: View, flat: list[str]) -> Iterator[Statement]:
+    """Small T waves in two leads, or ST a little low in two: not enough for more."""
+    low = [
+        lead
+        for lead in ("I", "II", "V4", "V5", "V6")
+        if -0.1 <= view.of("st_j60", lead) <= -0.04 and view.of("st_j", lead) <= -0.03
+    ]
+    turned = [
+        lead for lead in ("I", "II", "V4", "V5", "V6") if view.r_mv(lead) >= 0.3 and -0.1 < view.t_mv(lead) <= -0.03
+    ]
+    if len(low) >= 2 or len(flat) >= 2 or len(turned) >= 2:
+        found = [view.evidence("st_j60", lead, limit="-0.1 to -0.04 mV", source="ours") for lead in low]
+        found += [view.evidence("t_amplitude", lead, limit="< 10 % of R", source=AHA4) for lead in flat]
+        found += [view.evidence("t_negative", lead, limit="0.03-0.1 mV", source="ours") for lead in turned]
+        yield stated("nonspecific_stt", 0.5, *found)
+
+
+# ------------------------------------------------------------------------------------------------ U, potassium
+
+
+def u_waves(view: View, strip: Strip, beats: Beats) -> dict[str, float]:
+    """Height of the bump after T in V2-V4, mV, where there is room before the next P wave; empty where there isn't."""
+    off, on = view.median.overall[Mark.T_OFF], view.median.overall[Mark.P_ON]
+    rr = view.of("rr_min")
+    if not isfinite(off) or isnan(rr) or view.says("afib", "aflutter") or view.of("heart_rate") > 95:
+        return {}
+    fs, at = strip.fs_hz, view.median.at
+    begin = round(off - at + 0.02 * fs)
+    room = rr / 1000 * fs + (on - at if isfinite(on) else -0.25 * fs) - begin - 0.02 * fs
+    length = min(round(room), round(0.24 * fs))
+    if length < round(0.12 * fs):
+        return {}
+    mine = beats.at[beats.family == beats.dominant]
+    mine = mine[mine + begin + length <= strip.mv.shape[1]]
+    if mine.size < 2:
+        return {}
+    index = mine[:, None] + begin + np.arange(length)
+    out: dict[str, float] = {}
+    for lead in ("V2", "V3", "V4"):
+        if lead in strip.leads:
+            middle = np.median(strip.lead(lead)[index], axis=0)
+            line = np.linspace(middle[:5].mean(), middle[-5:].mean(), middle.size)
+            bump = np.convolve(middle - line, np.ones(9) / 9, mode="same")
+            peak = int(np.argmax(bump))
+            if 0.15 * length < peak < 0.85 * length:
+                out[lead] = float(bump[peak])
+    return out
+
+
+def u_statements(view: View, u: dict[str, float]) -> Iterator[Statement]:
+    """u_prominent: at least 0.1 mV and a quarter of T in two of V2-V4."""
+    large = [lead for lead, mv in u.items() if mv >= 0.1 and mv >= 0.25 * abs(view.t_mv(lead))]
+    if len(large) >= 2:
+        found = [
+            Evidence("u_amplitude", u[lead], "mV", ">= 0.1 mV and >= 25 % of T", lead, source=AHA4) for lead in large
+        ]
+        yield stated("u_prominent", 0.6, *found)
+
+
+def potassium(view: View, levels: StLevels, conducted: Conduction, u: dict[str, float]) -> Iterator[Statement]:
+    """s_hyperk: tall narrow T; s_hypok: U above T, low T, low ST."""
+    tall = [lead for lead in ("II", "V2", "V3", "V4", "V5") if _is_tented(view, lead)]
+    slow = view.of("qrs_duration") >= 120 or view.of("pr_interval") > 200
+    if len(tall) >= 3 and (len(tall) >= 4 or slow):
+        found = [
+            view.evidence("t_amplitude", lead, limit=">= 1.0 mV (0.6 in II), narrow", source="ours") for lead in tall
+        ]
+        if slow:
+            found.append(view.evidence("qrs_duration", limit="PR or QRS prolonged too", source="ours"))
+        yield stated("t_abnormal", 0.6, *found)
+        yield stated("s_hyperk", 0.45 + 0.2 * slow + 0.04 * len(tall), *found)
+    above = [lead for lead, mv in u.items() if mv >= 0.1 and mv > max(view.t_mv(lead), 0.0)]
+    low = [lead for lead in ("II", "V3", "V4", "V5") if view.of("st_j60", lead) <= -0.05]
+    if len(above) >= 2 and low and not conducted.bundle:
+        found = [Evidence("u_amplitude", u[lead], "mV", ">= 0.1 mV and above T", lead, source=AHA4) for lead in above]
+        found += [view.evidence("st_j60", lead, limit="<= -0.05 mV", source="ours") for lead in low]
+        yield stated("s_hypok", 0.5 + 0.05 * len(low), *found)
+
+
+def _is_tented(view: View, lead: str) -> bool:
+    t = view.t_mv(lead)
+    return t >= (0.6 if lead == "II" else 1.0) and t_half_width_ms(view, lead) <= 100 and t > 0.5 * view.r_mv(lead)
+
+
+def t_half_width_ms(view: View, lead: str) -> float:
+    """How wide the T wave is at half its height, ms; NaN where there is none."""
+    median = view.median
+    if lead not in median.leads:
+        return nan
+    row = median.by_lead[median.leads.index(lead)]
+    if not (isfinite(row[Mark.T_ON]) and isfinite(row[Mark.T_OFF])):
+        return nan
+    wave = np.abs(median.mv[median.leads.index(lead), int(row[Mark.T_ON]) : int(row[Mark.T_OFF]) + 1])
+    return float((wave >= wave.max() / 2).sum()) * 1000.0 / median.fs_hz if wave.size else nan
+
+
+# ------------------------------------------------------------------------------------------------ other patterns
+
+
+def digitalis(view: View, levels: StLevels, conducted: Conduction) -> Iterator[Statement]:
+    """ST that sags (lowest in its middle) where R is upright, with a short QT: stated with fibrillation or slow rates."""
+    if conducted.bundle or view.of("qtc_fridericia") > 400 or view.of("heart_rate") > 110:
+        return
+    sagging = [
+        lead
+        for lead in ("I", "II", "V4", "V5", "V6")
+        if view.of("st_j60", lead) <= -0.06
+        and view.of("st_j80", lead) <= view.of("st_j", lead) - 0.02
+        and view.net_mv(lead) > 0.3
+        and view.t_mv(lead) > -0.3
+    ]
+    if len(sagging) >= 3:
+        found = [view.evidence("st_j60", lead, limit="<= -0.06 mV and falling", source="ours") for lead in sagging]
+        found.append(view.evidence("qtc_fridericia", limit="<= 400 ms", source="ours"))
+        yield stated("s_digitalis", 0.4 + 0.15 * view.says("afib"), *found)
+
+
+def brugada(view: View, conducted: Conduction) -> Iterator[Statement]:
+    """Type 1 in V1 or V2 (consensus 2013); the less sure in right bundle-branch block."""
+    lead = brugada_lead(view)
+    if not lead or conducted.bundle == "lbbb":
+        return
+    source = "HRS/EHRA/APHRS consensus 2013"
+    found = (
+        view.evidence("st_j", lead, limit=">= 0.2 mV, falling", source=source),
+        view.evidence("t_negative", lead, limit="inverted", source=source),
+    )
+    yield stated("s_brugada", 0.6 - 0.2 * (conducted.bundle == "rbbb"), *found)
+
+
+def embolism(view: View, conducted: Conduction) -> Iterator[Statement]:
+    """S1Q3T3 (McGinn and White 1935) with at least one more sign of a strained right ventricle."""
+    if not view.is_adult or conducted.bundle == "lbbb":
+        return
+    is_s1q3t3 = (
+        view.of("s_amplitude", "I") >= 0.15 and view.of("q_amplitude", "III") >= 0.15 and view.t_mv("III") <= -0.1
+    ) and view.r_mv("III") > 0.1
+    right = [lead for lead in ("V1", "V2", "V3", "V4") if view.t_mv(lead) <= -0.1]
+    signs = {
+        "sinus_tachy": view.says("sinus_tachy"),
+        "rbbb": conducted.bundle == "rbbb" or view.of("r_prime", "V1") >= 0.15,
+        "t_negative": len(right) >= 3,
+        "qrs_axis": view.of("qrs_axis") > 90,
+    }
+    others = [key for key, is_there in signs.items() if is_there]
+    if (is_s1q3t3 and others) or (signs["t_negative"] and signs["sinus_tachy"] and view.t_mv("III") <= -0.1):
+        source = "McGinn and White 1935; Daniel 2001"
+        found = [
+            view.evidence("s_amplitude", "I", limit=">= 0.15 mV", source=source),
+            view.evidence("q_amplitude", "III", limit=">= 0.15 mV", source=source),
+            view.evidence("t_negative", "III", limit=">= 0.1 mV", source=source),
+            *(Evidence(key, limit="present", source=source) for key in others),
+        ]
+        yield stated("s_pe", 0.3 + 0.15 * len(others) + 0.1 * is_s1q3t3, *found)
+        if right:
+            yield stated(
+                "t_abnormal",
+                0.6,
+                *[view.evidence("t_negative", lead, limit=">= 0.1 mV", source=source) for lead in right],
+            )

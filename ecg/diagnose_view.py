@@ -1,0 +1,182 @@
+"""What the diagnostic rules look at: one median beat's numbers by name and lead, the patient, and what the rhythm forbids.
+
+A number that could not be measured is NaN, so that every comparison with it is False: a rule never fires on nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, isnan, nan, tanh
+from typing import Final
+
+from ecg.marks import BeatClass, Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement
+from ecg.strip import Strip
+
+ADULT_YEARS: Final = 16.0
+"""Adult limits of voltage, axis, duration and repolarization hold from here on (AHA/ACCF/HRS 2009 part III, V)."""
+
+AHA3: Final = "AHA/ACCF/HRS 2009 part III"
+AHA4: Final = "AHA/ACCF/HRS 2009 part IV"
+AHA5: Final = "AHA/ACCF/HRS 2009 part V"
+UDMI: Final = "4th universal definition of MI 2018"
+
+INFERIOR: Final = ("II", "aVF", "III")
+LATERAL: Final = ("I", "aVL", "V5", "V6")
+ANTERIOR: Final = ("V1", "V2", "V3", "V4", "V5", "V6")
+NEIGHBOURS: Final = (
+    *(("aVL", "I"), ("II", "aVF"), ("aVF", "III"), ("II", "III"), ("I", "V6"), ("aVL", "V6"), ("aVL", "V5")),
+    *(("I", "V5"), ("V1", "V2"), ("V2", "V3"), ("V3", "V4"), ("V4", "V5"), ("V5", "V6")),
+)
+"""Leads that look at neighbouring parts of the heart: the limb leads in Cabrera's order, the chest leads in theirs,
+and the lateral leads among themselves (4th universal definition of MI; pairs across limb and chest are ours)."""
+
+_WAVES: Final = frozenset({"q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"})
+_MEASURED: Final = ("qrs_peak_to_peak", "r_amplitude", "s_amplitude", "st_j")
+_VENTRICULAR: Final = frozenset(
+    {"vt", "vt_poly", "torsades", "wide_tachy", "idioventricular", "aivr", "fascicular_tachy"}
+)
+_NO_QRS: Final = frozenset({"vf", "v_flutter"})
+_PACED: Final = frozenset({"paced_v", "paced_dual", "paced_vat"})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """numbers: (key, lead or "") -> value; certainties alike.  leads: those with a measured QRS.
+
+    is_male: None where the sex is unknown.  is_paced, is_ventricular: the measured beat is a pacemaker's or the
+    ventricles' own; is_fibrillating: there is no QRS at all.
+    """
+
+    numbers: dict[tuple[str, str], float]
+    certainties: dict[tuple[str, str], float]
+    leads: frozenset[str]
+    age_years: float | None
+    is_male: bool | None
+    is_paced: bool
+    is_ventricular: bool
+    is_fibrillating: bool
+    said: dict[str, float]
+    median: MedianBeat
+    seconds: float
+    facts: dict[str, float] = field(default_factory=dict)
+
+    def of(self, key: str, lead: str = "") -> float:
+        """The value, NaN where it wasn't measured; a wave that a measured lead doesn't have is 0."""
+        found = self.numbers.get((key, lead))
+        if found is not None:
+            return found
+        return 0.0 if lead in self.leads and key in _WAVES else nan
+
+    def each(self, key: str, leads: Iterable[str]) -> list[float]:
+        return [self.of(key, lead) for lead in leads]
+
+    def sure(self, key: str, lead: str = "") -> float:
+        """How far the measurement can be relied on, 0..1; 1 for what was derived."""
+        return self.certainties.get((key, lead), 1.0)
+
+    def t_mv(self, lead: str) -> float:
+        """The T wave's larger deflection, mV, signed."""
+        up, down = self.of("t_amplitude", lead), self.of("t_negative", lead)
+        if isnan(up) and isnan(down):
+            return nan
+        up, down = (0.0 if isnan(up) else up), (0.0 if isnan(down) else down)
+        return up if up >= down else -down
+
+    def r_mv(self, lead: str) -> float:
+        """The tallest upward deflection of the QRS, mV."""
+        return max(self.of("r_amplitude", lead), self.of("r_prime", lead))
+
+    def s_mv(self, lead: str) -> float:
+        """The deepest downward deflection after an R, or the QS complex, mV, positive."""
+        deepest = max(self.of("s_amplitude", lead), self.of("s_prime", lead))
+        return max(deepest, self.of("q_amplitude", lead)) if self.is_qs(lead) else deepest
+
+    def net_mv(self, lead: str) -> float:
+        """R less the deepest of Q and S, mV: upright or not."""
+        return self.r_mv(lead) - max(self.s_mv(lead), self.of("q_amplitude", lead))
+
+    def is_qs(self, lead: str) -> bool:
+        """One downward deflection without an R wave (of 50 uV, ours)."""
+        return self.r_mv(lead) < 0.05 and max(self.of("q_amplitude", lead), self.of("s_amplitude", lead)) >= 0.1
+
+    @property
+    def is_adult(self) -> bool:
+        """An unknown age counts as adult."""
+        return self.age_years is None or self.age_years >= ADULT_YEARS
+
+    @property
+    def is_woman(self) -> bool:
+        return self.is_male is False
+
+    @property
+    def has_twelve(self) -> bool:
+        """Whether all of the heart was looked at: the twelve leads, two may be missing."""
+        return len(self.leads & {"I", "II", "III", "aVR", "aVL", "aVF", *ANTERIOR}) >= 10
+
+    def says(self, *keys: str) -> bool:
+        return any(key in self.said for key in keys)
+
+    def evidence(self, key: str, lead: str = "", *, limit: str = "", source: str = "") -> Evidence:
+        value = self.of(key, lead)
+        return Evidence(key, value if isfinite(value) else None, _unit(key), limit, lead, source=source)
+
+
+def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm: Rhythm, beats: Beats) -> View:
+    """The rules' view of a strip."""
+    numbers: dict[tuple[str, str], float] = {}
+    certainties: dict[tuple[str, str], float] = {}
+    for key, quantity in measurements.values.items():
+        numbers[key, ""], certainties[key, ""] = quantity.value, quantity.certainty
+    for lead, found in measurements.by_lead.items():
+        for key, quantity in found.items():
+            numbers[key, lead], certainties[key, lead] = quantity.value, quantity.certainty
+    said = {s.key: s.certainty for s in rhythm.statements}
+    dominant = {kind for kind, family in zip(beats.kinds, beats.family, strict=True) if family == beats.dominant}
+    return View(
+        numbers=numbers,
+        certainties=certainties,
+        leads=frozenset(lead for lead, found in measurements.by_lead.items() if any(k in found for k in _MEASURED)),
+        age_years=strip.age_years,
+        is_male={"M": True, "F": False}.get(strip.sex),
+        is_paced=BeatClass.PACED in dominant or bool(_PACED & said.keys()),
+        is_ventricular=dominant == {BeatClass.VENTRICULAR} or bool(_VENTRICULAR & said.keys()),
+        is_fibrillating=bool(_NO_QRS & said.keys()),
+        said=said,
+        median=median,
+        seconds=strip.seconds,
+        facts=dict(rhythm.facts),
+    )
+
+
+def beyond(value: float, limit: float, scale: float) -> float:
+    """Certainty from how far a value lies beyond its limit: 0.6 at it, towards 0.95 a few ``scale`` away (ours)."""
+    return 0.6 + 0.35 * tanh(max(abs(value - limit), 0.0) / scale)
+
+
+def stated(key: str, certainty: float, *evidence: Evidence, modifiers: Sequence[str] = ()) -> Statement:
+    return Statement(key, round(min(max(certainty, 0.0), 0.99), 3), tuple(evidence), tuple(modifiers))
+
+
+def together(view: View, leads: Sequence[str]) -> list[str]:
+    """Those of the leads that have a neighbour among them."""
+    chosen = set(leads)
+    kept = {lead for pair in NEIGHBOURS if chosen.issuperset(pair) for lead in pair}
+    return [lead for lead in leads if lead in kept]
+
+
+_UNITS: Final = {
+    **dict.fromkeys(("heart_rate", "atrial_rate"), "/min"),
+    **dict.fromkeys(("p_axis", "qrs_axis", "t_axis", "qrs_t_angle"), "deg"),
+    **dict.fromkeys(("romhilt_estes", "sgarbossa", "notches"), "1"),
+    **dict.fromkeys(("cornell_product", "p_terminal_force_v1", "qrs_area"), "mV.ms"),
+    "st_slope": "mV/s",
+    "age_years": "year",
+}
+_MILLISECONDS: Final = ("_duration", "_interval", "_segment", "qt_", "qtc_", "rr_", "vat")
+
+
+def _unit(key: str) -> str:
+    if key in _UNITS:
+        return _UNITS[key]
+    return "ms" if any(part in key for part in _MILLISECONDS) else "mV"
