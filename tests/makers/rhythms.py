@@ -801,8 +801,8 @@ def _vt_short(rng: Rng, seconds: float, rate: float | None) -> _Plan:
 @_maker("vt")
 def _vt(rng: Rng, seconds: float, rate: float | None) -> _Plan:
     """Filling the strip; the sinus node beats on by itself."""
-    plan = _Plan(must={"vt"}, may={"wide_tachy", "av_dissociation"})
-    for at in _steady(rng, rate or rng.uniform(130, 220), seconds, 0.006):
+    plan = _Plan(must={"vt"}, may={"av_dissociation"})
+    for at in _steady(rng, rate or rng.uniform(120, 195), seconds, 0.006):
         plan.beat(at, V, "v1")
     for p_at in _steady(rng, rng.uniform(60, 95), seconds, 0.01):
         plan.p(p_at)

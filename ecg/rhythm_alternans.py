@@ -1,0 +1,78 @@
+"""Electrical alternans: every other QRS, or every other T wave, is smaller, while the rhythm is steady."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ecg.marks import Evidence
+from ecg.rhythm_view import AHA, OURS, Found, View, middle, runs_of, said
+from ecg.strip import Samples
+
+_BEATS: Final = 8
+_QRS_SHARE: Final = 0.18
+_QRS_MV: Final = 0.10
+_T_SHARE: Final = 0.30
+_T_MV: Final = 0.08
+_CONSISTENT: Final = 0.9
+_STEADY_RR: Final = 0.06
+_LEADS: Final = 3
+
+
+def of(view: View) -> Found:
+    """Over the longest run of beats in turn; none where intervals alternate or beats differ in family too often."""
+    own = view.is_own
+    joined = own[1:] & own[:-1] & view.is_seen
+    run = max(runs_of(joined), key=lambda r: r[1] - r[0], default=None)
+    if run is None or run[1] - run[0] + 2 < _BEATS:
+        return Found((), (("t_alternans", 0.0),))
+    first, last = run[0], run[1] + 1
+    rr = view.rr_s[first:last]
+    if float(np.std(rr) / rr.mean()) > _STEADY_RR:
+        return Found((), (("t_alternans", 0.0),))
+    qrs, t = _heights(view, first, last + 1)
+    evidence: list[Evidence] = []
+    where = view.span(first, last)
+    qrs_share = _alternation(qrs, _QRS_SHARE, _QRS_MV, view)
+    if qrs_share > 0:
+        limit = f">= {_QRS_SHARE:.0%} in {_LEADS} leads"
+        evidence.append(Evidence("qrs_alternation", qrs_share, "1", limit, source=f"{AHA}; limit {OURS}", **where))
+    t_share = _alternation(t, _T_SHARE, _T_MV, view) if not evidence else 0.0
+    if t_share > 0:
+        limit = f">= {_T_SHARE:.0%} in {_LEADS} leads"
+        evidence.append(Evidence("t_alternation", t_share, "1", limit, source=f"{AHA}; limit {OURS}", **where))
+    statements = (said("alternans", 0.75, *evidence),) if evidence else ()
+    return Found(statements, (("t_alternans", float(t_share > 0)),))
+
+
+def _heights(view: View, first: int, stop: int) -> tuple[Samples, Samples]:
+    """Peak to peak of the QRS and of the T wave, mV, [lead, beat] each."""
+    hz = view.strip.fs_hz
+    at = np.rint(view.at_s[first:stop] * hz).astype(np.int64)
+    t_after = middle((view.t_peak_s - view.at_s)[first:stop])
+    t_after = t_after if np.isfinite(t_after) else 0.28
+    step = max(1, int(hz / 125))
+
+    def cut(start_s: float, end_s: float) -> Samples:
+        index = at[:, None] + np.arange(int(start_s * hz), int(end_s * hz), step)
+        return view.strip.mv[:, np.clip(index, 0, view.strip.mv.shape[1] - 1)]
+
+    qrs = cut(-0.06, 0.07)
+    t = cut(max(0.10, t_after - 0.10), t_after + 0.06)
+    level = cut(-0.08, -0.055).mean(axis=2)
+    return qrs.max(axis=2) - qrs.min(axis=2), np.abs(t - level[:, :, None]).max(axis=2)
+
+
+def _alternation(heights: Samples, share: float, least_mv: float, view: View) -> float:
+    """The mean alternation, as a share of the height, in the leads that alternate; 0 where too few do."""
+    sign = np.where(np.arange(heights.shape[1]) % 2 == 0, 1.0, -1.0)
+    smooth = 0.5 * (heights + 0.5 * (np.roll(heights, 1, axis=1) + np.roll(heights, -1, axis=1)))
+    swing = (heights - smooth)[:, 1:-1] * sign[1:-1]
+    size = 2.0 * np.abs(swing.mean(axis=1))
+    steady = np.maximum((swing > 0).mean(axis=1), (swing < 0).mean(axis=1)) >= _CONSISTENT
+    mean = heights.mean(axis=1) + 1e-9
+    alternates = steady & (size >= share * mean) & (size >= least_mv)
+    if alternates.sum() < min(_LEADS, heights.shape[0]):
+        return 0.0
+    return float((size / mean)[alternates].mean())

@@ -1,0 +1,288 @@
+"""What the ventricles do of their own: premature beats and their patterns, escapes, runs, tachycardia, R on T."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ecg.marks import Evidence, Statement
+from ecg.rhythm_shape import Shape
+from ecg.rhythm_view import AHA, OURS, TEXTBOOK, Flags, Found, View, middle, runs_of, said
+from ecg.strip import Samples
+
+TACHY: Final = 100.0
+"""/min from which a run of three ventricular beats is a tachycardia (AHA 2007 part II, code 70-71)."""
+_RUN: Final = 3
+SUSTAINED_S: Final = 30.0
+_IDIO_BELOW: Final = 50.0
+"""/min: below idioventricular, from here to 100 accelerated (ours; textbooks draw it at 40 to 60)."""
+_SURE: Final = 0.4
+_WIDE_MS: Final = 120.0
+_SURELY_WIDE_MS: Final = 140.0
+_REGULAR: Final = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Ventricles:
+    """found: what's said.  fills: the ventricles beat by themselves through the whole strip, so that no other basic
+    rhythm is named.  tachy: bool [beat], beats of ventricular (or wide) tachycardia.
+    """
+
+    found: Found
+    fills: bool
+    tachy: Flags
+
+
+def of(view: View, shape: Shape, *, is_fibrillating: bool, is_paced: bool) -> Ventricles:
+    """is_fibrillating: the atria fibrillate or flutter.  is_paced: most beats are paced."""
+    none = np.zeros(view.count, dtype=bool)
+    if view.count < _RUN or is_paced:
+        return Ventricles(Found(_ectopy(view, none)), False, none)
+    whole = None if is_fibrillating else _of_whole_strip(view, shape)
+    if whole is not None:
+        return whole
+    tachy, said_runs, facts = _runs(view)
+    statements = (*_ectopy(view, tachy), *said_runs)
+    return Ventricles(Found(statements, (*facts, *_r_on_t(view))), False, tachy)
+
+
+# -- the whole strip is wide
+
+
+def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
+    """A wide rhythm with no P wave that leads it, from end to end; None where it isn't."""
+    rate = view.rate()
+    ventricular = view.is_v | (view.width_ms >= _WIDE_MS)
+    if rate is None or ventricular.mean() < 0.8 or not middle(view.width_ms) >= _WIDE_MS:
+        return None
+    if _led_by_p(view, shape):
+        return None
+    v_share = float(view.is_v.mean())
+    width = middle(view.width_ms)
+    if rate > TACHY:
+        return _wide_tachycardia(view, shape, rate, width, v_share)
+    is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
+    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.atrial.af_probability > 0.3:
+        return None
+    key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
+    limit = f"< {_IDIO_BELOW:.0f} /min" if rate < _IDIO_BELOW else f"{_IDIO_BELOW:.0f}-100 /min"
+    evidence = (
+        Evidence("ventricular_rate", rate, "/min", limit, source=f"{AHA}; limit {OURS}"),
+        Evidence("qrs_duration", width, "ms", ">= 120 ms", source=AHA),
+        Evidence("p_before_qrs", view.p_share, "1", "< 0.3", source=OURS),
+    )
+    sure = 0.5 + 0.25 * v_share + (0.1 if width >= 150 else 0.0)
+    return Ventricles(Found((said(key, sure, *evidence),)), True, np.zeros(view.count, dtype=bool))
+
+
+def _led_by_p(view: View, shape: Shape) -> bool:
+    """Whether P waves at a steady distance lead the beats: then the rhythm comes from above."""
+    led = np.isfinite(view.p_s)
+    if led.mean() >= 0.6 and float(np.nanstd(view.pr_ms)) < 35.0:
+        return True
+    return shape.p_mv >= 0.05 and (view.rate() or 0.0) < 130.0
+
+
+def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_share: float) -> Ventricles | None:
+    spread = _spread(view.rr_s)
+    free = _dissociated(view)
+    families = _families(view, np.ones(view.count, dtype=bool))
+    if families >= 3 and spread > 0.06 and v_share > 0.3:
+        key, sure = "vt_poly", 0.6
+    elif spread > _REGULAR:
+        return None  # irregular: fibrillation with a bundle branch block more likely
+    elif free >= 2:
+        key, sure = "vt", 0.9
+    elif v_share >= 0.6 or (width >= 150 and shape.ventricular_signs >= 1) or shape.ventricular_signs >= 2:
+        key, sure = "vt", 0.6 + 0.1 * min(shape.ventricular_signs, 2) + (0.1 if width >= 150 else 0.0)
+    else:
+        key, sure = "wide_tachy", 0.7
+    evidence = (
+        Evidence("ventricular_rate", rate, "/min", "> 100 /min", source=AHA, **view.span(0, view.count - 1)),
+        Evidence("qrs_duration", width, "ms", ">= 120 ms", source=AHA),
+        Evidence("p_before_qrs", view.p_share, "1", "< 0.6", source=OURS),
+        *((Evidence("free_p_waves", float(free), "1", ">= 2", source=AHA),) if free >= 2 else ()),
+        Evidence("ventricular_signs", float(shape.ventricular_signs), "1", source="Vereckei 2008; Brugada 1991"),
+    )
+    statements: list[Statement] = [said(key, sure, *evidence)]
+    if key == "vt" and free >= 2:
+        statements.append(said("av_dissociation", 0.8, Evidence("free_p_waves", float(free), "1", ">= 2", source=AHA)))
+    lasts = float(view.at_s[-1] - view.at_s[0])
+    facts = (
+        ("vt_longest_s", lasts),
+        ("vt_rate", rate),
+        ("vt_beats", float(view.count)),
+        ("fills_strip", 1.0),
+    )
+    return Ventricles(
+        Found(tuple(statements), facts if key.startswith("vt") else (("fills_strip", 1.0),)),
+        True,
+        np.ones(view.count, dtype=bool),
+    )
+
+
+def _dissociated(view: View) -> int:
+    """How many P waves follow their own clock: none of a beat's, at places that vary against the beats."""
+    free = view.p_all_s[view.p_beat < 0]
+    if free.size < 2 or not np.isfinite(view.atrial.pp_ms):
+        return 0
+    before = np.searchsorted(view.at_s, free) - 1
+    inside = before >= 0
+    phase = free[inside] - view.at_s[before[inside]]
+    return int(inside.sum()) if phase.size >= 2 and float(np.std(phase)) > 0.04 and view.atrial.pp_spread < 0.15 else 0
+
+
+def _spread(rr_s: Samples) -> float:
+    return float(np.std(rr_s) / np.mean(rr_s)) if rr_s.size else 0.0
+
+
+def _families(view: View, which: Flags) -> int:
+    """How many shapes make up nine tenths of these beats."""
+    counts = np.sort(np.bincount(view.family[which]))[::-1]
+    return int(np.searchsorted(np.cumsum(counts), 0.9 * counts.sum()) + 1)
+
+
+# -- runs among other beats
+
+
+def _runs(view: View) -> tuple[Flags, tuple[Statement, ...], tuple[tuple[str, float], ...]]:
+    """Three ventricular beats and more in a row."""
+    tachy = np.zeros(view.count, dtype=bool)
+    slow: list[tuple[int, int, float]] = []
+    fast: list[tuple[int, int, float]] = []
+    for first, last in runs_of(view.is_v & (view.sure >= _SURE)):
+        between = view.rr_s[first:last]
+        if last - first + 1 < _RUN or not view.is_seen[first:last].all():
+            continue
+        rate = 60.0 / float(between.mean())
+        if rate < TACHY:
+            slow.append((first, last, rate))
+        elif _is_wide(view, first, last):
+            fast.append((first, last, rate))
+            tachy[first : last + 1] = True
+    out: list[Statement] = []
+    if slow:
+        first, last, rate = max(slow, key=lambda run: run[1] - run[0])
+        key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
+        evidence = Evidence("run_rate", rate, "/min", "< 100 /min", source=AHA, **view.span(first, last))
+        out.append(said(key, 0.6, evidence, modifiers=("intermittent",)))
+    if not fast:
+        return tachy, tuple(out), ()
+    first, last, rate = max(fast, key=lambda run: view.at_s[run[1]] - view.at_s[run[0]])
+    out.append(_run_statement(view, first, last, rate))
+    return tachy, tuple(out), _run_facts(view, first, last, rate)
+
+
+def _is_wide(view: View, first: int, last: int) -> bool:
+    """Most of the run's beats are wide, or clearly wider than the others."""
+    width = middle(view.width_ms[first : last + 1])
+    others = middle(view.width_ms[view.is_own])
+    return not width < min(_WIDE_MS, 1.25 * others) if np.isfinite(others) else not width < _WIDE_MS
+
+
+def _run_statement(view: View, first: int, last: int, rate: float) -> Statement:
+    lasts = float(view.at_s[last] - view.at_s[first])
+    beats = last - first + 1
+    inside = np.zeros(view.count, dtype=bool)
+    inside[first : last + 1] = True
+    evidence = (
+        Evidence("run_beats", float(beats), "1", ">= 3", source=AHA, **view.span(first, last)),
+        Evidence("run_rate", rate, "/min", ">= 100 /min", source=AHA),
+        Evidence(
+            "run_seconds", lasts, "s", f">= {SUSTAINED_S:.0f} s" if lasts >= SUSTAINED_S else "< 30 s", source=AHA
+        ),
+    )
+    sure = float(np.mean(view.sure[inside]))
+    reaches_ends = first == 0 and last == view.count - 1
+    if beats >= 5 and _families(view, inside) >= 3:
+        return said("vt_poly", 0.8 * sure, *evidence)
+    key = "vt" if lasts >= SUSTAINED_S or reaches_ends else "vt_nonsustained"
+    return said(key, min(0.9, sure + 0.03 * min(beats, 6)), *evidence)
+
+
+def _run_facts(view: View, first: int, last: int, rate: float) -> tuple[tuple[str, float], ...]:
+    families = view.family[first : last + 1]
+    turns = last - first >= 4 and families[0] != families[1] and bool((families[2:] == families[:-2]).all())
+    return (
+        ("vt_longest_s", float(view.at_s[last] - view.at_s[first])),
+        ("vt_rate", rate),
+        ("vt_beats", float(last - first + 1)),
+        ("fills_strip", float(first == 0 and last == view.count - 1)),
+        *((("vt_bidirectional", 1.0),) if turns else ()),
+    )
+
+
+# -- single beats and patterns
+
+
+def _ectopy(view: View, tachy: Flags) -> tuple[Statement, ...]:
+    """pvc with its modifiers, bigeminy, trigeminy, fusion, escapes."""
+    counted = view.is_v & (view.sure >= _SURE) & ~tachy
+    escapes = _escapes(view, counted)
+    early = np.flatnonzero(counted & ~escapes)
+    out: list[Statement] = []
+    if early.size:
+        out.append(_premature(view, early))
+        out += _patterns(view, counted & ~escapes)
+    for index in np.flatnonzero(escapes)[:1]:
+        evidence = Evidence("rr_before", 1000 * float(view.rr_s[index - 1]), "ms", ">= 1200 ms", source=OURS)
+        out.append(said("v_escape", 0.6 * float(view.sure[index]), evidence))
+    fused = np.flatnonzero(view.is_fusion)
+    if fused.size:
+        evidence = Evidence("beats", float(fused.size), "1", ">= 1", source=AHA, **view.span(fused[0], fused[0]))
+        out.append(said("fusion", float(view.sure[fused].max()), evidence))
+    return tuple(out)
+
+
+def _escapes(view: View, ventricular: Flags) -> Flags:
+    """Ventricular beats that come late, not early."""
+    late = np.zeros(view.count, dtype=bool)
+    usual = middle(view.nn_s)
+    if np.isfinite(usual):
+        late[1:] = ventricular[1:] & (view.rr_s >= max(1.2, 1.2 * usual)) & view.is_seen
+    return late
+
+
+def _premature(view: View, early: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Statement:
+    per_minute = 60.0 * early.size / max(view.seconds, 1.0)
+    often = "one" if early.size == 1 else "frequent" if early.size >= 3 and per_minute > 5.0 else "occasional"
+    modifiers = [often]
+    if (np.diff(early) == 1).any():
+        modifiers.append("couplets")
+    if early.size >= 3:
+        families = np.bincount(view.family[early])
+        modifiers.append("multifocal" if (families >= 1).sum() > 1 and np.sort(families)[-2] >= 2 else "unifocal")
+    seen = tuple(
+        Evidence("premature_beat", 1000 * float(view.rr_s[k - 1]) if k else None, "ms", source=AHA, **view.span(k, k))
+        for k in early[:6].tolist()
+    )
+    count = Evidence("beats", float(early.size), "1", "> 5 /min is frequent", source=TEXTBOOK)
+    return said("pvc", float(view.sure[early].max()), count, *seen, modifiers=tuple(modifiers))
+
+
+def _patterns(view: View, ventricular: Flags) -> list[Statement]:
+    out: list[Statement] = []
+    for key, gap, needed in (("bigeminy_v", 2, 3), ("trigeminy_v", 3, 3)):
+        at = np.flatnonzero(ventricular)
+        best = max(runs_of(np.diff(at) == gap), key=lambda run: run[1] - run[0], default=None)
+        if best is None or best[1] - best[0] + 2 < needed:
+            continue
+        first, last = int(at[best[0]]), int(at[best[1] + 1])
+        count = best[1] - best[0] + 2
+        evidence = Evidence("in_a_row", float(count), "1", f">= {needed}", source=AHA, **view.span(first, last))
+        out.append(said(key, float(view.sure[at].mean()) + 0.05, evidence))
+    return out
+
+
+def _r_on_t(view: View) -> tuple[tuple[str, float], ...]:
+    """1 where a premature beat begins before the end of the T wave before it (by the usual distance of T's end)."""
+    own = view.is_own
+    reach = middle((view.t_off_s - view.at_s)[own])
+    early = np.flatnonzero(view.is_v[1:] & own[:-1] & view.is_seen & (view.sure[1:] >= _SURE)) + 1
+    if not np.isfinite(reach) or not early.size:
+        return (("r_on_t", 0.0),)
+    half = np.where(np.isfinite(view.width_ms[early]), view.width_ms[early], _WIDE_MS) / 2000.0
+    begins = view.rr_s[early - 1] - half
+    return (("r_on_t", float((begins <= reach - 0.02).any())),)
