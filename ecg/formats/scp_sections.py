@@ -5,7 +5,6 @@ Section 1 says whose recording it is, 3 which leads; 7, 8, 10 and 11 are what th
 
 from __future__ import annotations
 
-import re
 import struct
 from binascii import crc_hqx
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from itertools import pairwise
 from typing import Final
 
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
+from ecg.formats.text import decoded
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
 from ecg.signal import MAX_LEADS, DeviceNote, Filters
 
@@ -237,25 +237,7 @@ UTF_8: Final = 0x07
 
 def _text(value: bytes, language: int) -> str:
     """One line of text up to the first NUL, in the declared characters or in what it turns out to be."""
-    raw = value.split(b"\x00")[0]
-    declared = _CHARACTERS.get(language, "latin-1" if language & 3 == 1 else "ascii")
-    undeclared = "gb18030" if _may_be_chinese(raw) else "latin-1"
-    for encoding in (declared, "utf-8", undeclared):
-        try:
-            return _line(raw.decode(encoding))
-        except UnicodeDecodeError:
-            continue
-    return _line(raw.decode("latin-1"))
-
-
-def _may_be_chinese(raw: bytes) -> bool:
-    """Whether the bytes beyond ASCII come in pairs, as in GB 2312, and not one by one, as in a European word."""
-    runs = re.findall(rb"[\x80-\xff]+", raw)
-    return all(len(run) % 2 == 0 and min(run) > 0xA0 for run in runs)  # GB 2312's first byte is A1
-
-
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text).strip()[:1000]
+    return decoded(value, _CHARACTERS.get(language, "latin-1" if language & 3 == 1 else "ascii"))
 
 
 def _day(value: bytes) -> str:
