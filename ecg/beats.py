@@ -65,7 +65,7 @@ class _Shapes:
 
 
 def _shapes(strip: Strip, at: Index) -> _Shapes:
-    band, rate = narrowed(strip.mv, strip.fs_hz, *_BAND_HZ, 2, _RATE_HZ)
+    (band,), rate = narrowed(strip.mv, strip.fs_hz, (_BAND_HZ,), 2, _RATE_HZ)
     before, after = round(_FROM_S * rate) + _SHIFT, round(_TO_S * rate) + _SHIFT
     centre = np.rint(at * (rate / strip.fs_hz)).astype(np.int64)
     index = np.clip(centre[:, None] + np.arange(-before, after + 1), 0, band.shape[1] - 1)
