@@ -12,7 +12,6 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
-import numpy.typing as npt
 
 from center.errors import Invalid
 from center.reads import Reason
@@ -184,10 +183,11 @@ def _lead(sequence: Element, code: str, file: str) -> StoredLead | None:
             expected="scale and origin in uV, mV or nV",
         )
     digits = value.get("digits")
-    counts: npt.NDArray[np.float64] | npt.NDArray[np.int64] = (
+    counts = (
         decimal_numbers(digits, file, name) if "." in digits or "e" in digits else whole_numbers(digits, file, name)
     )
-    return StoredLead(name, counts * (scale * per_unit) + origin * origin_unit, abs(scale * per_unit))
+    values = counts.astype(np.float64) * (scale * per_unit) + origin * origin_unit
+    return StoredLead(name, values, abs(scale * per_unit))
 
 
 def _filters(series: Element) -> Filters:

@@ -172,7 +172,7 @@ def _step_mv(data: Element, name: str, file: str) -> float:
 
 def _values_mv(lead: _Lead) -> npt.NDArray[np.float64]:
     """mV; a count at the type's own limit is no measured value."""
-    values = lead.counts * lead.step_mv
+    values = lead.counts.astype(np.float64) * lead.step_mv
     low, high = lead.rails
     if lead.counts.size and (lead.counts.min() == low or lead.counts.max() == high):
         values[(lead.counts == low) | (lead.counts == high)] = np.nan

@@ -9,11 +9,19 @@ from typing import Final
 
 from center.errors import Unreadable
 from ecg.formats.aecg import read_aecg
+from ecg.formats.csv_text import looks_like_csv, read_csv
 from ecg.formats.dicom import looks_like_dicom, read_dicom
+from ecg.formats.edan import looks_like_edan_holter, read_edan_holter
+from ecg.formats.edf import looks_like_edf, read_edf
+from ecg.formats.ishne import looks_like_ishne, read_ishne
+from ecg.formats.mfer import looks_like_mfer, read_mfer
+from ecg.formats.mortara import looks_like_mortara, read_mortara
 from ecg.formats.muse import read_muse
 from ecg.formats.packed import is_gzip, is_zip, unpacked
 from ecg.formats.philips import read_philips
+from ecg.formats.scp import looks_like_scp, read_scp
 from ecg.formats.trouble import unreadable
+from ecg.formats.vendor_xml import read_vendor_xml
 from ecg.formats.wfdb import looks_like_header, read_wfdb
 from ecg.formats.xml_bounded import xml_root_name
 from ecg.signal import EcgSignal
@@ -29,7 +37,10 @@ class Format(StrEnum):
     AECG = "HL7 aECG XML"
     MUSE = "GE MUSE XML"
     PHILIPS = "Philips ECG XML"
+    MORTARA = "Mortara XML"
     XML = "XML"
+    CSV = "CSV"
+    EDAN_HOLTER = "Edan Holter"
     EDF = "EDF"
     BDF = "BDF"
     ISHNE = "ISHNE"
@@ -47,7 +58,19 @@ _READERS: Final[dict[Format, Callable[[bytes, str], EcgSignal]]] = {
     Format.AECG: read_aecg,
     Format.MUSE: read_muse,
     Format.PHILIPS: read_philips,
+    Format.MORTARA: read_mortara,
+    Format.SCP: read_scp,
+    Format.SCP_LIKE: read_scp,
+    Format.EDF: read_edf,
+    Format.BDF: read_edf,
+    Format.ISHNE: read_ishne,
+    Format.MFER: read_mfer,
+    Format.EDAN_HOLTER: read_edan_holter,
+    Format.XML: read_vendor_xml,
+    Format.CSV: read_csv,
 }
+_WEAK: Final = (Format.XML, Format.CSV)
+"""What also stands beside a recording without being one: settings, tables of results."""
 _NOT_RECORDINGS: Final = {
     Format.PDF: ("是 PDF 打印件，不含心电数据", "is a PDF print, which holds no ECG samples"),
     Format.PICTURE: ("是图片，不含心电数据", "is a picture, which holds no ECG samples"),
@@ -55,7 +78,10 @@ _NOT_RECORDINGS: Final = {
     Format.GZIP: ("是压缩文件中的压缩文件", "is packed twice"),
     Format.EMPTY: ("是空文件", "is empty"),
 }
-READABLE: Final = (*_READERS, Format.WFDB)
+READABLE: Final = (
+    *(Format.DICOM, Format.SCP, Format.AECG, Format.MUSE, Format.PHILIPS, Format.MORTARA, Format.ISHNE),
+    *(Format.EDF, Format.BDF, Format.MFER, Format.WFDB, Format.XML, Format.CSV),
+)
 """What can be read, as a refusal lists it."""
 _EXPORT_READABLE: Final = (
     f"请从设备导出其中一种：{'、'.join(READABLE)}（WFDB 须把 .hea 与 .dat 一起上传）",
@@ -63,7 +89,7 @@ _EXPORT_READABLE: Final = (
 )
 _EXPECTED: Final = ", ".join(READABLE)
 _XML_ROOTS: Final = {"annotatedecg": Format.AECG, "restingecg": Format.MUSE, "restingecgdata": Format.PHILIPS}
-_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\x00", b"MM\x00*", b"GIF8", b"BM")
+_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"II*\x00", b"MM\x00*", b"GIF8")
 
 
 def read(files: Mapping[str, bytes]) -> EcgSignal:
@@ -75,7 +101,9 @@ def read(files: Mapping[str, bytes]) -> EcgSignal:
     files = unpacked(files)
     kinds = {name: recognise(content) for name, content in files.items()}
     headers = [name for name, kind in kinds.items() if kind is Format.WFDB]
-    others = [name for name, kind in kinds.items() if kind in _READERS]
+    others = [name for name, kind in kinds.items() if kind in _READERS and kind not in _WEAK]
+    if not others and not headers:
+        others = [name for name, kind in kinds.items() if kind in _WEAK]
     if len(others) > 1 or (others and headers):
         raise unreadable(
             (others + headers)[1], "是另一份心电图，须逐份上传", "is another ECG; recordings are sent one at a time"
@@ -99,47 +127,39 @@ def recognise(content: bytes) -> Format:
     if looks_like_dicom(content):
         return Format.DICOM
     root = xml_root_name(content)
+    if root == "ecg" and looks_like_mortara(content[:65536]):
+        return Format.MORTARA
     if root is not None:
         return _XML_ROOTS.get(root, Format.XML)
-    return Format.WFDB if looks_like_header(content) else Format.UNKNOWN
+    return _by_structure(content)
+
+
+def _by_structure(content: bytes) -> Format:
+    """The formats that have no mark, only a structure."""
+    if looks_like_header(content):
+        return Format.WFDB
+    if looks_like_edan_holter(content):
+        return Format.EDAN_HOLTER
+    return Format.CSV if looks_like_csv(content) else Format.UNKNOWN
 
 
 def _by_mark(content: bytes) -> Format | None:
     """The formats that begin with a mark of their own."""
-    if content[16:22] == b"SCPECG":
-        return Format.SCP
-    if _is_section_0(content):
-        return Format.SCP_LIKE
-    if content[:8] == b"0       " and _is_ascii(content[8:256]):
-        return Format.EDF
-    if content[:8] == b"\xffBIOSEMI":
-        return Format.BDF
-    if content[:5] == b"ISHNE" or content[:8] == b"ANN  1.0":
+    if looks_like_scp(content):
+        return Format.SCP if content[16:22] == b"SCPECG" else Format.SCP_LIKE
+    if looks_like_edf(content):
+        return Format.BDF if content[:1] == b"\xff" else Format.EDF
+    if looks_like_ishne(content):
         return Format.ISHNE
-    if content[:5] == b"@ MFR":
+    if looks_like_mfer(content):
         return Format.MFER
     if b"%PDF-" in content[:1024]:
         return Format.PDF
-    if content.startswith(_PICTURES):
+    if content.startswith(_PICTURES) or (content[:2] == b"BM" and content[6:10] == bytes(4)):
         return Format.PICTURE
     if is_gzip(content):
         return Format.GZIP
     return Format.ZIP if is_zip(content) else None
-
-
-def _is_section_0(content: bytes) -> bool:
-    """Section 0 of SCP-ECG: id 0, a small length, twice the same version (EN 1064 5.2)."""
-    length = int.from_bytes(content[10:14], "little")
-    return (
-        content[8:10] == b"\x00\x00"
-        and 16 <= length <= 1024
-        and content[14:15] == content[15:16]
-        and content[14:15] in (b"\x0a", b"\x0b", b"\x0d", b"\x14", b"\x1e")
-    )
-
-
-def _is_ascii(content: bytes) -> bool:
-    return all(32 <= byte < 127 for byte in content)
 
 
 def _master(headers: list[str], files: Mapping[str, bytes]) -> str:

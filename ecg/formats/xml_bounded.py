@@ -127,11 +127,12 @@ def _characters(content: bytes, *, final: bool = True) -> str:
         return content.decode("utf-16", errors)
     if content[:2] in (b"<\x00", b"\x00<"):
         return content.decode("utf-16-le" if content[1:2] == b"\x00" else "utf-16-be", errors)
+    content = content.removeprefix(b"\xef\xbb\xbf")
     declared = _ENCODING.search(content[:400])
     codec = _CODECS.get(declared[1].decode("ascii").lower()) if declared else None
     if codec is None or codec == "latin-1":
         try:
-            return content.decode("utf-8-sig")
+            return content.decode("utf-8")
         except UnicodeDecodeError:
             codec = codec or _not_utf8(content)
     return content.decode(codec, "replace")
@@ -139,15 +140,15 @@ def _characters(content: bytes, *, final: bool = True) -> str:
 
 def _not_utf8(content: bytes) -> str:
     """The codec for 8-bit text that says UTF-8, or nothing, and isn't: damaged UTF-8, or Chinese without saying so."""
-    text = content.decode("utf-8-sig", "replace")
+    text = content.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     foreign = sum(map(text.count, ("\u3000", "，", "。"))) + len(re.findall("[\u0080-\ufffc]", text))
     if foreign > 8 * damaged:
-        return "utf-8-sig"
+        return "utf-8"
     try:
         content.decode("gb18030")
     except UnicodeDecodeError:
-        return "utf-8-sig"
+        return "utf-8"
     return "gb18030"
 
 

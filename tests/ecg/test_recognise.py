@@ -114,10 +114,10 @@ def test_any_bytes_are_read_or_refused(junk: bytes) -> None:
 
 def test_every_outside_file_is_read_or_refused_with_a_sentence() -> None:
     folder = outside_data("ecg_formats")
-    unreadable = {"README.md", "eeg_made.dcm", "pfe105_reference.dat", "psg_short.edf", "psg_short.bdf"}
-    unreadable |= {"healforce_nonconformant.scp"}
+    unreadable = {"README.md", "pfe105_reference.dat", "healforce_nonconformant.scp"}
+    no_hearts = {"eeg_made.dcm", "psg_short.edf", "psg_short.bdf"}  # kept and shown, or refused: the readers' own tests
     for file in sorted(folder.iterdir()):
-        if file.name.startswith("ludb_1."):
+        if file.name.startswith("ludb_1.") or file.name in no_hearts:
             continue
         if file.name not in unreadable:
             assert read({file.name: file.read_bytes()}).has("I", "II"), file.name
