@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,15 +48,16 @@ _SIGNAL_LINE: Final = re.compile(
     r"(?:[ \t]+(?P<checksum>[+-]?\d{1,12})(?:[ \t]+(?P<block>\d{1,12})(?:[ \t]+(?P<lead>[^\r\n]*))?)?)?)?)?)?)?"
     r"[ \t]*"
 )
-_MV_PER_UNIT: Final = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+MV_PER_UNIT: Final = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 _DEFAULT_GAIN: Final = 200.0  # header(5): 0 or missing means 200, and that nobody calibrated it
 _DEFAULT_FS_HZ: Final = 250.0
 
 Counts = npt.NDArray[np.int64]
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True, slots=True)
-class _Signal:
+class SignalLine:
     """One signal line of a header."""
 
     file: str
@@ -74,7 +75,7 @@ class _Signal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """A header of one segment (``signals``) or of several (``segments``: name, samples)."""
 
     file: str
@@ -82,7 +83,7 @@ class _Header:
     fs_hz: float
     samples: int | None
     recorded_at: str
-    signals: tuple[_Signal, ...] = ()
+    signals: tuple[SignalLine, ...] = ()
     segments: tuple[tuple[str, int], ...] = ()
     comments: tuple[str, ...] = ()
     issues: tuple[Reason, ...] = ()
@@ -100,19 +101,27 @@ def looks_like_header(content: bytes) -> bool:
     return False
 
 
+def master_of(headers: Sequence[str], files: Mapping[str, bytes]) -> str:
+    """The header that is read: the only one, or the only one that lists the others as its segments."""
+    masters = [name for name in headers if re.match(rb"(?:\s*#[^\n]*\n)*\s*[^\s/#]+/\d+\s", files[name][:65536])]
+    if len(headers) > 1 and len(masters) != 1:
+        raise unreadable(headers[1], "是另一份心电图，须逐份上传", "is another ECG; recordings are sent one at a time")
+    return headers[0] if len(headers) == 1 else masters[0]
+
+
 def read_wfdb(header_file: str, files: Mapping[str, bytes]) -> EcgSignal:
     """The recording that ``files[header_file]`` describes.  Raises Unreadable.
 
     files: name -> content; folders in the names are ignored.  The whole recording is at most 64 leads and 50 million
     samples.  A checksum or first value that doesn't fit is an issue, a file that is too short is a refusal.
     """
-    by_name = {_base(name): content for name, content in files.items()}
-    header = _parse_header(header_file, files[header_file])
+    by_name = {base_name(name): content for name, content in files.items()}
+    header = parse_header(header_file, files[header_file])
     if header.segments:
         leads = _read_segments(header, by_name)
     else:
         leads = _read_one(header, by_name)
-    return _as_signal(header, leads)
+    return as_signal(header, leads)
 
 
 def write_wfdb(signal: EcgSignal, record: str) -> dict[str, bytes]:
@@ -150,7 +159,7 @@ def _written_time(signal: EcgSignal) -> str:
 # ---- header ----
 
 
-def _parse_header(file: str, content: bytes) -> _Header:
+def parse_header(file: str, content: bytes) -> Header:
     if len(content) > _MAX_HEADER_BYTES:
         raise unreadable(file, "作为 WFDB 头文件过大（上限 1 MB）", "is too large for a WFDB header (at most 1 MB)")
     text = _decoded(content)
@@ -169,7 +178,7 @@ def _parse_header(file: str, content: bytes) -> _Header:
             expected="record line",
             at_byte=0,
         )
-    header = _Header(
+    header = Header(
         file=file,
         record=record["name"],
         fs_hz=_positive(file, record["fs"], _DEFAULT_FS_HZ),
@@ -184,7 +193,7 @@ def _parse_header(file: str, content: bytes) -> _Header:
     return replace(header, signals=_signal_lines(header, int(record["signals"]), rows, whole))
 
 
-def _segment_lines(header: _Header, count: int, rows: Sequence[str]) -> tuple[tuple[str, int], ...]:
+def _segment_lines(header: Header, count: int, rows: Sequence[str]) -> tuple[tuple[str, int], ...]:
     if not 0 < count <= _MAX_SEGMENTS or len(rows) < count:
         raise _cut_header(header.file, count, len(rows), "段", "segments")
     out: list[tuple[str, int]] = []
@@ -200,7 +209,7 @@ def _segment_lines(header: _Header, count: int, rows: Sequence[str]) -> tuple[tu
     return tuple(out)
 
 
-def _signal_lines(header: _Header, count: int, rows: Sequence[str], whole: bool) -> tuple[_Signal, ...]:
+def _signal_lines(header: Header, count: int, rows: Sequence[str], whole: bool) -> tuple[SignalLine, ...]:
     if not 0 < count <= MAX_LEADS:
         raise unreadable(
             header.file,
@@ -219,7 +228,7 @@ def _signal_lines(header: _Header, count: int, rows: Sequence[str], whole: bool)
     return signals
 
 
-def _signal_line(file: str, n: int, row: str) -> _Signal:
+def _signal_line(file: str, n: int, row: str) -> SignalLine:
     found = _SIGNAL_LINE.fullmatch(row)
     if found is None:
         raise unreadable(
@@ -231,7 +240,7 @@ def _signal_line(file: str, n: int, row: str) -> _Signal:
     gain = float(found["gain"] or 0)
     calibrated = 1e-6 <= abs(gain) <= 1e12
     zero = int(found["zero"] or 0)
-    return _Signal(
+    return SignalLine(
         file=_plain(file, found["file"]) if found["file"] != "~" else "~",
         format=found["format"],
         per_frame=max(1, int(found["per_frame"] or 1)),
@@ -296,7 +305,7 @@ def _recorded_at(time: str | None, date: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lead:
+class Lead:
     """One lead, read: mV [sample], with NaN for invalid samples."""
 
     name: str
@@ -305,10 +314,10 @@ class _Lead:
     issues: tuple[Reason, ...]
 
 
-def _read_one(header: _Header, files: Mapping[str, bytes]) -> list[_Lead]:
+def _read_one(header: Header, files: Mapping[str, bytes]) -> list[Lead]:
     """The leads of a header with one segment."""
     _bounded(header.file, header.samples or 0, sum(s.per_frame for s in header.signals))
-    out: list[_Lead | None] = [None] * len(header.signals)
+    out: list[Lead | None] = [None] * len(header.signals)
     for file in dict.fromkeys(s.file for s in header.signals):
         rows = [n for n, s in enumerate(header.signals) if s.file == file]
         group = [header.signals[n] for n in rows]
@@ -320,19 +329,19 @@ def _read_one(header: _Header, files: Mapping[str, bytes]) -> list[_Lead]:
     return leads
 
 
-def _read_file(header: _Header, group: Sequence[_Signal], files: Mapping[str, bytes]) -> list[_Lead]:
+def _read_file(header: Header, group: Sequence[SignalLine], files: Mapping[str, bytes]) -> list[Lead]:
     name = group[0].file
     if name == "~":
         empty = np.full(_bounded(header.file, header.samples or 0, len(group)), np.nan)
-        return [_Lead(s.lead, empty, 1 / abs(s.gain), ()) for s in group]
-    content = _find(header, name, files)
-    packing = _PACKINGS.get(group[0].format)
+        return [Lead(s.lead, empty, 1 / abs(s.gain), ()) for s in group]
+    content = find_file(header, name, files)
+    packing = PACKINGS.get(group[0].format)
     if packing is None or any(s.format != group[0].format or s.offset != group[0].offset for s in group):
         raise unreadable(
             header.file,
             f"使用的存储格式 {group[0].format} 尚不支持",
             f"uses storage format {group[0].format}, which is not yet readable here",
-            expected="format " + ", ".join(_PACKINGS),
+            expected="format " + ", ".join(PACKINGS),
         )
     frame = sum(s.per_frame for s in group)
     body = content[group[0].offset :]
@@ -351,7 +360,7 @@ def _read_file(header: _Header, group: Sequence[_Signal], files: Mapping[str, by
     if header.samples is None and len(body) > need + 3:
         raise unreadable(name, "在一个样本中间结束", "ends in the middle of a sample", at_byte=group[0].offset + need)
     counts = packing.unpack(body[:need])[:total].reshape(samples, frame)
-    out: list[_Lead] = []
+    out: list[Lead] = []
     column = 0
     for signal in group:
         out.append(_lead(signal, counts[:, column : column + signal.per_frame], packing.invalid))
@@ -359,7 +368,7 @@ def _read_file(header: _Header, group: Sequence[_Signal], files: Mapping[str, by
     return out
 
 
-def _lead(signal: _Signal, counts: Counts, invalid: int | None) -> _Lead:
+def _lead(signal: SignalLine, counts: Counts, invalid: int | None) -> Lead:
     """One lead in mV from its counts [frame, sample in frame].  More than one sample a frame: their mean."""
     issues: list[Reason] = []
     if signal.format == "8":
@@ -367,27 +376,27 @@ def _lead(signal: _Signal, counts: Counts, invalid: int | None) -> _Lead:
     if signal.checksum is not None and signal.checksum & 0xFFFF != _checksum(counts) & 0xFFFF:
         issues.append(_checksum_issue(signal.lead))
     if not signal.calibrated:
-        issues.append(_uncalibrated_issue(signal.lead))
+        issues.append(uncalibrated_issue(signal.lead))
     if signal.per_frame > 1:
-        issues.append(_averaged_issue(signal.lead))
-    per_unit = _MV_PER_UNIT.get(signal.unit.casefold(), 0.0)
+        issues.append(averaged_issue(signal.lead))
+    per_unit = MV_PER_UNIT.get(signal.unit.casefold(), 0.0)
     values = (counts - signal.baseline) * (per_unit / signal.gain)
     if invalid is not None:
         values = np.where(counts == invalid, np.nan, values)
     flat = values.mean(axis=1)
     if signal.skew:
         flat = np.concatenate([flat[signal.skew :], np.full(min(signal.skew, flat.size), np.nan)])
-    return _Lead(signal.lead, flat, abs(per_unit / signal.gain), tuple(issues))
+    return Lead(signal.lead, flat, abs(per_unit / signal.gain), tuple(issues))
 
 
-def _read_segments(header: _Header, files: Mapping[str, bytes]) -> list[_Lead]:
+def _read_segments(header: Header, files: Mapping[str, bytes]) -> list[Lead]:
     """The leads of a header of several segments, one after another; a lead that a segment lacks is NaN there."""
-    parts: list[tuple[int, list[_Lead]]] = []
+    parts: list[tuple[int, list[Lead]]] = []
     for name, samples in header.segments:
         if name == "~" or samples == 0:  # a gap, or the layout segment of a variable layout
             parts.append((samples, []))
             continue
-        segment = _parse_header(name + ".hea", _find(header, name + ".hea", files))
+        segment = parse_header(name + ".hea", find_file(header, name + ".hea", files))
         if segment.segments or segment.samples not in (None, samples) or segment.fs_hz != header.fs_hz:
             raise unreadable(
                 segment.file,
@@ -404,7 +413,7 @@ def _read_segments(header: _Header, files: Mapping[str, bytes]) -> list[_Lead]:
     return [_joined(name, parts, total) for name in names]
 
 
-def _joined(name: str, parts: Sequence[tuple[int, list[_Lead]]], total: int) -> _Lead:
+def _joined(name: str, parts: Sequence[tuple[int, list[Lead]]], total: int) -> Lead:
     values = np.full(total, np.nan)
     steps: list[float] = []
     issues: list[Reason] = []
@@ -416,10 +425,11 @@ def _joined(name: str, parts: Sequence[tuple[int, list[_Lead]]], total: int) -> 
                 steps.append(lead.step_mv)
                 issues += [issue for issue in lead.issues if issue not in issues]
         at += samples
-    return _Lead(name, values, min(steps), tuple(issues))
+    return Lead(name, values, min(steps), tuple(issues))
 
 
-def _as_signal(header: _Header, leads: Sequence[_Lead]) -> EcgSignal:
+def as_signal(header: Header, leads: Sequence[Lead]) -> EcgSignal:
+    """The recording of these leads.  Raises Unreadable where none is a voltage."""
     kept = [lead for lead in leads if lead.step_mv > 0]
     if not kept:
         raise unreadable(
@@ -466,7 +476,7 @@ def _from_comments(comments: Iterable[str]) -> tuple[float | None, str, tuple[De
 
 
 @dataclass(frozen=True, slots=True)
-class _Packing:
+class Packing:
     """``block`` samples lie in ``block_bytes`` bytes; ``short`` says what an unfinished last block takes."""
 
     block: int
@@ -521,17 +531,17 @@ def _unpack_24(body: bytes) -> Counts:
     return _signed(b[:, 0] | (b[:, 1] << 8) | (b[:, 2] << 16), 24)
 
 
-_PACKINGS: Final[dict[str, _Packing]] = {
-    "8": _Packing(1, 1, _integers("i1"), None),
-    "16": _Packing(1, 2, _integers("<i2"), -(2**15)),
-    "24": _Packing(1, 3, _unpack_24, -(2**23)),
-    "32": _Packing(1, 4, _integers("<i4"), -(2**31)),
-    "61": _Packing(1, 2, _integers(">i2"), -(2**15)),
-    "80": _Packing(1, 1, _integers("u1", 128), -(2**7)),
-    "160": _Packing(1, 2, _integers("<u2", 32768), -(2**15)),
-    "212": _Packing(2, 3, _unpack_212, -(2**11), short=(2,)),
-    "310": _Packing(3, 4, _unpack_310, -(2**9), short=(2, 4)),
-    "311": _Packing(3, 4, _unpack_311, -(2**9), short=(2, 3)),
+PACKINGS: Final[dict[str, Packing]] = {
+    "8": Packing(1, 1, _integers("i1"), None),
+    "16": Packing(1, 2, _integers("<i2"), -(2**15)),
+    "24": Packing(1, 3, _unpack_24, -(2**23)),
+    "32": Packing(1, 4, _integers("<i4"), -(2**31)),
+    "61": Packing(1, 2, _integers(">i2"), -(2**15)),
+    "80": Packing(1, 1, _integers("u1", 128), -(2**7)),
+    "160": Packing(1, 2, _integers("<u2", 32768), -(2**15)),
+    "212": Packing(2, 3, _unpack_212, -(2**11), short=(2,)),
+    "310": Packing(3, 4, _unpack_310, -(2**9), short=(2, 4)),
+    "311": Packing(3, 4, _unpack_311, -(2**9), short=(2, 3)),
 }
 
 
@@ -551,7 +561,7 @@ def _bounded(file: str, samples: int, frame: int) -> int:
     return samples * frame
 
 
-def _find(header: _Header, name: str, files: Mapping[str, bytes]) -> bytes:
+def find_file(header: Header, name: str, files: Mapping[str, _Content]) -> _Content:
     """The named file among those given; upper and lower case don't matter where that leaves one."""
     if name in files:
         return files[name]
@@ -567,7 +577,7 @@ def _find(header: _Header, name: str, files: Mapping[str, bytes]) -> bytes:
     )
 
 
-def _base(name: str) -> str:
+def base_name(name: str) -> str:
     return re.split(r"[\\/]", name)[-1]
 
 
@@ -597,7 +607,7 @@ def _checksum_issue(lead: str) -> Reason:
     )
 
 
-def _uncalibrated_issue(lead: str) -> Reason:
+def uncalibrated_issue(lead: str) -> Reason:
     return Reason(
         "uncalibrated",
         zh=f"导联 {lead} 未标定，按 200 计数/mV 显示，幅度不可靠。",
@@ -605,7 +615,7 @@ def _uncalibrated_issue(lead: str) -> Reason:
     )
 
 
-def _averaged_issue(lead: str) -> Reason:
+def averaged_issue(lead: str) -> Reason:
     return Reason(
         "averaged",
         zh=f"导联 {lead} 采样率较高，已取平均到公共采样率。",

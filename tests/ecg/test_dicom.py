@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from center.errors import Invalid, Unreadable
-from ecg.formats.dicom import AMBULATORY_ECG, GENERAL_ECG, TWELVE_LEAD_ECG, read_dicom, write_dicom
+from ecg.formats.dicom import AMBULATORY_ECG, GENERAL_ECG, TWELVE_LEAD_ECG, read_dicom, read_median, write_dicom
+from ecg.formats.edf import read_edf
 from ecg.formats.recognise import read
 from ecg.signal import STANDARD_LEADS, DeviceNote, EcgSignal, Filters
 from tests.makers.ecg import EIGHT_LEADS, IDENTITY, make_ecg, make_ecg_dicom
@@ -189,7 +190,7 @@ def test_padding_that_a_lead_can_also_take_is_a_gap_only_in_long_runs() -> None:
     assert gaps[0] >= 1990
 
 
-@pytest.mark.parametrize(("sop_class", "is_read"), [("2.1", True), ("1.2", True), ("7.1", False), ("5.1", False)])
+@pytest.mark.parametrize(("sop_class", "is_read"), [("2.1", True), ("1.2", True), ("6.1", False), ("5.1", False)])
 def test_the_kind_of_object_does_not_decide_unless_it_is_no_heart(sop_class: str, is_read: bool) -> None:
     dataset = pydicom.dcmread(BytesIO(make_ecg_dicom()))
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.9." + sop_class
@@ -305,6 +306,64 @@ def test_the_wheels_own_recording_agrees_with_pydicoms_reading() -> None:
     assert (signal.age_years, signal.recorded_at) == (42, "2013-01-25T10:59:19")
 
 
-def test_an_eeg_is_refused() -> None:
-    with pytest.raises(Unreadable, match="Electroencephalogram"):
-        read({"x": outside_data("ecg_formats/eeg_made.dcm").read_bytes()})
+@pytest.mark.parametrize(("n", "kind"), [(1, "Routine Scalp EEG"), (2, "EMG"), (3, "EOG"), (4, "Sleep EEG")])
+def test_signals_of_brain_and_muscle_are_kept_under_their_own_names_and_said_to_be_no_ecg(n: int, kind: str) -> None:
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(make_ecg(1, leads=("I", "II")))))
+    dataset.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.9.7.{n}"
+    for label, channel in zip(("C3-A2", "O1-A2"), dataset.WaveformSequence[0].ChannelDefinitionSequence, strict=True):
+        channel.ChannelLabel = label
+    out = BytesIO()
+    dataset.save_as(out)
+    signal = read_dicom(out.getvalue())
+    assert signal.leads == ("C3-A2", "O1-A2")
+    assert signal.source_format == f"DICOM {kind}"
+    assert [issue.code for issue in signal.issues] == ["not_an_ecg"]
+    assert kind in signal.issues[0].zh
+    assert np.array_equal(signal.samples, make_ecg(1, leads=("I", "II")).samples)
+
+
+def test_an_eeg_is_the_one_it_was_made_from() -> None:
+    signal = read_dicom(outside_data("ecg_formats/eeg_made.dcm").read_bytes())
+    source = read_edf(outside_data("ecg_formats/psg_short.edf").read_bytes())
+    assert (
+        np.abs(signal.samples - source.samples[:2, : signal.samples.shape[1]]).max() <= 0.05e-3 * 1.001
+    )  # 0.1 uV steps
+    assert [issue.code for issue in signal.issues] == ["not_an_ecg"]
+
+
+@pytest.mark.parametrize("signal", [make_ecg(1), make_ecg(1, leads=EIGHT_LEADS), make_ecg(1, leads=("II",))])
+def test_the_median_beat_travels_beside_the_recording(signal: EcgSignal, tmp_path: Path) -> None:
+    median = replace(signal, samples=signal.samples[:, 1000:1600] / 2)
+    content = write_dicom(signal, replace(IDENTITY, recorded_at="2026-03-11T02:03:11"), median)
+    assert np.array_equal(read_dicom(content).samples, signal.samples)
+    back = read_median(content)
+    assert back is not None
+    assert np.abs(back.samples - median.samples).max() <= max(median.step_mv or (1e-3,)) * 0.501
+    assert read_median(make_ecg_dicom(signal)) is None
+    file = tmp_path / "ecg.dcm"
+    file.write_bytes(content)
+    said = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False, timeout=60)
+    assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
+
+
+def test_an_ambulatory_object_has_no_room_for_a_median_beat() -> None:
+    signal = make_ecg(1, fs_hz=100)
+    with pytest.raises(Invalid):
+        write_dicom(signal, replace(IDENTITY, recorded_at="2026-03-11T02:03:11"), signal)
+
+
+@pytest.mark.parametrize("frequency", ["5", "20000"])
+def test_a_rate_that_no_electrocardiograph_has_is_refused(frequency: str) -> None:
+    with pytest.raises(Unreadable, match="out of range"):
+        read_dicom(_changed("SamplingFrequency", frequency))
+
+
+def test_big_endian_words_are_read_as_such() -> None:
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom()))
+    group = dataset.WaveformSequence[0]
+    group.WaveformData = np.frombuffer(group.WaveformData, "<i2").astype(">i2").tobytes()
+    group.WaveformPaddingValue = b"\x80\x00"
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    out = BytesIO()
+    pydicom.dcmwrite(out, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
+    assert np.array_equal(read_dicom(out.getvalue()).samples, make_ecg(1).samples)
