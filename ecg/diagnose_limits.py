@@ -59,7 +59,7 @@ def limits_at(age_years: float | None) -> Limits:
     return Limits(
         pr=float(_PR_MS[group]),
         pr_short=80.0 if age < 8.0 else 90.0,  # below the 2nd percentile of every group (Davignon), rounded down
-        qrs_incomplete=complete - 10.0,
+        qrs_incomplete=86.0 if age < 4.0 else 91.0,  # part III: 86-90 ms, and above 90 ms
         qrs_complete=complete,
         axis=axis,
         r_v1=_R_V1_MV[group],

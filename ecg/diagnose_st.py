@@ -242,7 +242,7 @@ def ischemia_statements(view: View, levels: StLevels, conducted: Conduction, is_
     deep = [lead for lead in leads if round(view.of("st_j", lead), 2) <= -0.1]
     limit = "<= -0.1 mV at J and J+60"
     evidence = [view.evidence("st_j", lead, limit=limit, source=UDMI) for lead in (deep or leads)]
-    if len(leads) >= 6 and view.of("st_j", "aVR") >= 0.1 and len(deep) >= 3:
+    if len(levels.any_depressed) >= 6 and view.of("st_j", "aVR") >= 0.1 and len(deep) >= 3:
         evidence.append(view.evidence("st_j", "aVR", limit=">= 0.1 mV with depression in 6 leads", source=UDMI))
         yield stated("s_ischemia_acute", 0.75, *evidence)
     elif len(together(view, deep)) >= 2:
