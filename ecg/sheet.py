@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from center.errors import Invalid
+from ecg.sheet_words import SheetWords
 from ecg.signal import STANDARD_LEADS, EcgSignal, Filters
 
 Language = Literal["zh", "en"]
@@ -29,6 +30,7 @@ PULSE_MV: Final = 1.0
 PULSE_S: Final = 0.2
 _LINE_MM: Final = 4.5
 _FOOT_MM: Final = 6.0
+_RIM_MM: Final = 0.2  # a line on the grid's edge is drawn whole
 _MOST_POINTS_HZ: Final = 1000.0
 _MOST_ROWS: Final = 24
 
@@ -71,6 +73,7 @@ _WORDS: Final = {
         "computed": "{} 由 I、II 计算",
         "uncalibrated": "屏幕未校准",
         "list": "、",
+        "device": "设备自带：{}",
     },
     "en": {
         "name": "ECG",
@@ -80,6 +83,7 @@ _WORDS: Final = {
         "computed": "{} computed from I and II",
         "uncalibrated": "Screen not calibrated",
         "list": ", ",
+        "device": "Device's own: {}",
     },
 }
 
@@ -107,8 +111,12 @@ class _Paper:
         return self.head_mm + self.grid_mm + _FOOT_MM
 
     def middle_mm(self, row: int) -> float:
-        """The level of a row's baseline, counted from the grid's top, on a bold line wherever rows are 25 or 15 mm."""
-        return self.pitch_mm * row + 5 * round(self.pitch_mm * 0.6 / 5)
+        """The level of a row's baseline, counted from the grid's top, on a bold line wherever rows are 25 or 15 mm.
+
+        The first row has room for its pulse.
+        """
+        room_mm = 5 * int(np.ceil(PULSE_MV * self.gain_mm_mv / 5))
+        return self.pitch_mm * row + max(5 * round(self.pitch_mm * 0.6 / 5), room_mm)
 
 
 def sheet_svg(
@@ -121,39 +129,58 @@ def sheet_svg(
     lang: Language = "zh",
     start_s: float = 0.0,
     is_screen_calibrated: bool = False,
+    read: SheetWords | None = None,
+    device: Sequence[str] = (),
+    is_print: bool = False,
 ) -> str:
     """The sheet as an <svg> element, 260 mm wide, for a page, a file of its own or a PDF.
 
     Columns follow each other in time, as on paper; a rhythm strip runs under all of them.  Fewer than twelve leads are
     drawn as rows of what's there; further ones (V3R, V7 ...) as rows below.  start_s: where the sheet begins.
-    Raises Invalid for a layout, speed or gain that isn't offered.
+    read: the machine's words above the traces; device: the recorder's own, below them and as such.
+    is_print: for a page that has its own head, without styles, on white.  Raises Invalid for a layout, speed or gain that isn't offered.
     """
     _check(layout, speed_mm_s, gain_mm_mv, start_s)
     shown = signal.with_limb_leads()
     rows, rhythm = _arranged(shown, LAYOUTS[layout])
     lines = [*patient_lines][:6]
+    heads = max(
+        len(lines),
+        len(_read_lines(read)),
+        len(read.measured) if read else 0,
+        int(not is_screen_calibrated and not is_print),
+    )
     paper = _Paper(
         speed_mm_s=speed_mm_s,
         gain_mm_mv=gain_mm_mv,
-        head_mm=5.0 * int(np.ceil((_LINE_MM * max(len(lines), 0 if is_screen_calibrated else 1) + 0.4) / 5)),
+        head_mm=1.0 if is_print else 5.0 * int(np.ceil((_LINE_MM * heads + 0.4) / 5)),
         pitch_mm=_pitch_mm(len(rows) + len(rhythm)),
         rows=len(rows) + len(rhythm),
     )
     words = _WORDS[lang]
     body = [
         f'<rect class="es-paper" width="{_n(paper.width_mm)}" height="{_n(paper.height_mm)}" fill="#fffaf8"/>',
-        *_head(lines, words, paper, is_screen_calibrated),
-        f'<svg y="{_n(paper.head_mm)}" width="{_n(paper.width_mm)}" height="{_n(paper.grid_mm)}" overflow="hidden">',
+        *_head(lines, words, paper, is_screen_calibrated or is_print),
+        *_read_head(read),
+        f'<svg y="{_n(paper.head_mm - _RIM_MM)}" width="{_n(paper.width_mm)}" height="{_n(paper.grid_mm + 2 * _RIM_MM)}" '
+        f'viewBox="0 {-_RIM_MM:g} {_n(paper.width_mm)} {_n(paper.grid_mm + 2 * _RIM_MM)}" overflow="hidden">',
         *_grid(paper),
         *_traces(shown, rows, rhythm, paper, start_s),
         "</svg>",
         _text(1.5, paper.height_mm - 1.8, _foot(signal, shown, words, paper), size=3.0),
+        *([_text(150, paper.height_mm - 1.8, words["device"].format(" · ".join(device)), size=2.6)] if device else []),
     ]
+    drawn = "".join(body)
+    if is_print:
+        drawn = drawn.replace('"#fffaf8"', '"#ffffff"').replace('"#13191c"', '"#000000"')
+        drawn = drawn.replace('font-family="sans-serif"', 'font-family="Noto Sans SC, Noto Sans CJK SC"')
     label = f"{words['name']}, {speed_mm_s:g} mm/s, {gain_mm_mv:g} mm/mV"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ecg-sheet" role="img" aria-label="{escape(label)}" '
         f'width="{_n(paper.width_mm)}mm" height="{_n(paper.height_mm)}mm" '
-        f'viewBox="0 0 {_n(paper.width_mm)} {_n(paper.height_mm)}"><style>{_STYLE}</style>' + "".join(body) + "</svg>"
+        f'viewBox="0 0 {_n(paper.width_mm)} {_n(paper.height_mm)}">{"" if is_print else f"<style>{_STYLE}</style>"}'
+        + drawn
+        + "</svg>"
     )
 
 
@@ -279,6 +306,30 @@ def _head(lines: Sequence[str], words: dict[str, str], paper: _Paper, is_screen_
             f'font-family="sans-serif" text-anchor="end" fill="#975200">{escape(words["uncalibrated"])}</text>'
         )
     return out
+
+
+def _read_lines(read: SheetWords | None) -> list[str]:
+    """The right column: that it's a machine's, its tier, then why it did not read or what it says."""
+    if read is None:
+        return []
+    said = [read.not_read] if read.not_read else [s.words for s in read.said]
+    first = f"{read.title}  {read.alarm}".strip()
+    return [first, *said[:5], *([read.more.format(len(said) - 5)] if len(said) > 5 else [])][:7]
+
+
+def _read_head(read: SheetWords | None) -> list[str]:
+    """Two columns beside the patient's: the numbers, and the machine's words in a dashed frame (not a person's)."""
+    if read is None:
+        return []
+    lines = _read_lines(read)
+    high = _LINE_MM * max(len(lines), 1) - 0.2
+    frame = (
+        f'<rect class="es-machine" x="150" y="0.6" width="108.5" height="{_n(high)}" rx="1" fill="none" '
+        'stroke="#13191c" stroke-width="0.2" stroke-dasharray="1.2 0.8"/>'
+    )
+    numbers = [_text(86, _LINE_MM * (n + 1) - 0.7, "  ".join(row), size=3.2) for n, row in enumerate(read.measured)]
+    words = [_text(152, _LINE_MM * (n + 1) - 0.7, line[:60], size=3.2) for n, line in enumerate(lines)]
+    return [frame, *numbers, *words]
 
 
 def _foot(signal: EcgSignal, shown: EcgSignal, words: dict[str, str], paper: _Paper) -> str:

@@ -138,7 +138,14 @@ def routers(parts: Parts) -> list[APIRouter]:
         *worklist.all_routers(
             parts.web, parts.worklist, studies=parts.gateway.index, identities=parts.gateway.index, clock=parts.clock
         ),
-        ecg.router(parts.web, parts.gateway.index, parts.worklist),
+        ecg.router(
+            parts.web,
+            parts.gateway.index,
+            parts.worklist,
+            parts.reads,
+            parts.clock,
+            lambda clinic: next(str(c["zone"]) for c in parts.accounts.clinics() if c["clinic_id"] == clinic),
+        ),
         inference.router(parts.web, parts.reads),
         uploads.router(parts.web, parts),
         administration.router(parts.web, parts),

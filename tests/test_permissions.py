@@ -152,6 +152,7 @@ RULES: dict[str, Rule] = {
     "GET /audit": on(Act.AUDIT_VIEW, thing=""),
     "POST /audit/verify": on(Act.AUDIT_VIEW, thing=""),
     "GET /ecg/sheet/{clinic_id}/{study_uid}": on(Act.STUDY_VIEW, misses=True),
+    "GET /ecg/sheet/{clinic_id}/{study_uid}.pdf": on(Act.STUDY_VIEW, misses=True),
     "GET /reads/{clinic_id}/{study_uid}": on(Act.READ_VIEW),
     # DICOMweb
     **{f"GET /dicom-web{path}": on(Act.STUDY_VIEW, lists=True) for path in _QIDO},
