@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from center.reads import ModelInput, SignalInput
+from center.reads import DeviceLine, ModelInput, SignalInput
 from ecg.formats.dicom import WaveformIdentity, write_dicom
 from ecg.formats.dicom import read_dicom as read_dicom_signal
 from ecg.formats.recognise import read as read_files
+from ecg.heart_leads import heart_leads
 from ecg.reading import MODEL, VERSION, read_ecg
 from ecg.sheet import LAYOUTS, sheet_svg
-from ecg.signal import DeviceNote, EcgSignal, Filters
+from ecg.signal import DeviceNote, EcgSignal, Filters, canonical_lead, distinct
 
 __all__ = [
     "LAYOUTS",
@@ -36,15 +37,30 @@ __all__ = [
 def to_model_input(
     signal: EcgSignal, study_instance_uid: str, sop_instance_uids: tuple[str, ...], input_digest: str
 ) -> ModelInput:
-    """What a model reads of this recording; input_digest: as ``ModelInput`` says."""
-    recording = SignalInput(
-        signal=signal.samples.astype(np.float32),
-        leads=signal.leads,
+    """What a model reads of this recording: the rows that show the heart, limb leads completed.
+
+    Where no row does, the input has no recording, and a reader abstains.  input_digest: as ``ModelInput`` says.
+    """
+    names = heart_leads(signal)
+    recording = _recording(signal, names) if names else None
+    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, recording=recording)
+
+
+def _recording(signal: EcgSignal, names: tuple[str, ...]) -> SignalInput:
+    shown = replace(
+        signal,
+        leads=distinct(canonical_lead(name) for name in names),
+        samples=np.stack([signal.lead(name) for name in names]),
+        step_mv=(),
+    ).with_limb_leads()
+    return SignalInput(
+        signal=shown.samples.astype(np.float32),
+        leads=shown.leads,
         fs_hz=signal.fs_hz,
         age_years=signal.age_years,
         sex=signal.sex,
+        device=tuple(DeviceLine(note.text, note.value, note.unit) for note in signal.annotations),
     )
-    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, recording=recording)
 
 
 @dataclass(frozen=True, slots=True)

