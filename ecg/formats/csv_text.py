@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from center.errors import Unreadable
+from center.reads import Reason
 from ecg.formats.leads import (
     MAX_FS_HZ,
     MIN_FS_HZ,
@@ -45,6 +46,11 @@ _CELL_UNIT: Final = re.compile(r"(.*?)\s*[\[(（/,]\s*([A-Za-zµμ微毫伏秒]{
 _TIMES: Final = frozenset(
     map(folded, ("time", "t", "times", "elapsed time", "seconds", "timestamp", "sec", "时间", "秒"))
 )
+_NOT_ENDED: Final = Reason(
+    "no_last_newline",
+    zh="文件最后一行没有换行，可能已被截断，最后一个样本或有误。",
+    en="The file's last line has no end: it may have been cut off, and its last sample may be wrong.",
+)
 _UNNAMED: Final = "ECG"
 _ECG_NAMES: Final = frozenset(
     map(folded, ("ecg", "ekg", "ecg signal", "ecg value", "心电", "心电信号", "lead", "signal"))
@@ -69,6 +75,7 @@ class _Table:
     rows: tuple[str, ...]
     delimiter: str
     decimal_comma: bool
+    is_ended: bool
 
 
 def looks_like_csv(content: bytes) -> bool:
@@ -85,7 +92,7 @@ def looks_like_csv(content: bytes) -> bool:
 
 def read_csv(content: bytes, file: str = "ECG") -> EcgSignal:
     """The recording in a table of text.  Raises Unreadable, also where leads, rate or unit cannot be known."""
-    table = _table(decoded(content, file), file)
+    table = _table(decoded(content, file, keep_end=True), file)
     values = _values(table, file)
     if not table.names:
         table, values = _by_vendor_map(table, values, file)
@@ -106,7 +113,7 @@ def read_csv(content: bytes, file: str = "ECG") -> EcgSignal:
         recorded_at=instant(re.sub(r" ([+-]\d{4})$", r"\1", _told(told, known["recorded_at"] | {"recordeddate"}))),
         device=_told(told, known["device"]),
         source_format="CSV",
-        issues=(unproven("CSV"),),
+        issues=(unproven("CSV"), *(() if table.is_ended else (_NOT_ENDED,))),
     )
 
 
@@ -167,6 +174,7 @@ def _table(text: str, file: str) -> _Table:
         units=units,
         rows=tuple(rows),
         delimiter=delimiter,
+        is_ended=text.endswith(("\n", "\r")),
         decimal_comma=delimiter != ","
         and any("," in cell for row in rows[:_MIN_ROWS] for cell in _cells(row, delimiter)),
     )
@@ -263,10 +271,11 @@ def _values(table: _Table, file: str) -> npt.NDArray[np.float64]:
         return fast
     out = np.empty((len(table.rows), width))
     for n, row in enumerate(table.rows):
-        cells = _cells(row, table.delimiter)
-        cells += [""] * (width - len(cells)) if table.delimiter != " " else []
+        cells = row.split() if table.delimiter == " " else row.split(table.delimiter)
+        if len(cells) == width + 1 and not cells[-1].strip():
+            cells.pop()
         try:
-            out[n] = [_cell(cell, table.decimal_comma) for cell in cells]
+            out[n] = [_cell(cell.strip().strip("\"'").strip(), table.decimal_comma) for cell in cells]
         except ValueError:
             raise unreadable(
                 file,
@@ -328,9 +337,7 @@ def _by_vendor_map(table: _Table, values: npt.NDArray[np.float64], file: str) ->
         words = row.get("maker_words", ())
         names = (name,) if is_known_lead(name) else tuple(row.get("leads", ()))
         if names and (is_known_lead(name) or any(word in table.head.casefold() for word in words)):
-            return _Table(
-                table.told, table.head, names, ("",) * len(names), table.rows, table.delimiter, table.decimal_comma
-            ), values
+            return replace(table, names=names, units=("",) * len(names)), values
     raise unreadable(
         file,
         "没有写明各列是哪个导联",

@@ -185,9 +185,9 @@ def _values_mv(lead: _Lead) -> npt.NDArray[np.float64]:
 def _checksum_fits(data: Element, raw: bytes) -> bool | None:
     """Whether the CRC-32 of the bytes is as stored; None where there's none (some writers leave it 0)."""
     told = data.get("leaddatacrc32")
-    if not re.fullmatch(r"-?\d{1,10}", told) or not int(told):
+    if not told.strip("0"):
         return None
-    return int(told) & 0xFFFFFFFF == zlib.crc32(raw)
+    return re.fullmatch(r"-?\d{1,10}", told) is not None and int(told) & 0xFFFFFFFF == zlib.crc32(raw)
 
 
 def _checksum_issue(root: Element, leads: list[_Lead], file: str) -> tuple[Reason, ...]:

@@ -13,7 +13,7 @@ from center.errors import Unreadable
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
 
 MAX_UNPACKED_BYTES: Final = 400 << 20
-_MAX_RATIO: Final = 250
+_MAX_RATIO: Final = 100
 _FREE_BYTES: Final = 1 << 20  # below this any ratio is harmless
 _MAX_FILES: Final = 200
 _STEP_BYTES: Final = 1 << 20

@@ -16,8 +16,8 @@ from center.errors import Unreadable
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
 
 MAX_XML_BYTES: Final = 64 << 20
-_MAX_ELEMENTS: Final = 200_000
-_MAX_ATTRIBUTES: Final = 400_000
+_MAX_ELEMENTS: Final = 50_000
+_MAX_ATTRIBUTES: Final = 200_000
 _MAX_DEPTH: Final = 64
 _BUFFER_BYTES: Final = 1 << 20  # one piece of text for nearly every lead
 
@@ -76,8 +76,11 @@ def parse_xml(content: bytes, file: str) -> Element:
     return _parse(decoded(content, file), file)
 
 
-def decoded(content: bytes, file: str) -> str:
-    """The file's characters, whatever charset it is in: UTF-16, UTF-8, GB18030, ISO 8859-1 ..., declared or not."""
+def decoded(content: bytes, file: str, *, keep_end: bool = False) -> str:
+    """The file's characters, whatever charset it is in: UTF-16, UTF-8, GB18030, ISO 8859-1 ..., declared or not.
+
+    Blanks and NULs around them are stripped; at the end only where ``keep_end`` is False.
+    """
     if len(content) > MAX_XML_BYTES:
         raise unreadable(
             file, f"作为 XML 过大（上限 {MAX_XML_BYTES >> 20} MB）", f"is too large (at most {MAX_XML_BYTES >> 20} MB)"
@@ -88,7 +91,8 @@ def decoded(content: bytes, file: str) -> str:
         raise unreadable(
             file, *_NOT_WELL_FORMED, todo=EXPORT_AGAIN, expected="UTF-16 text", at_byte=trouble.start
         ) from None
-    return text.strip("\ufeff\x00 \t\r\n\x1a").removeprefix("?").lstrip()
+    text = text.lstrip("\ufeff\x00 \t\r\n").removeprefix("?").lstrip()
+    return text if keep_end else text.rstrip("\x00 \t\r\n\x1a")
 
 
 def xml_root_name(content: bytes) -> str | None:
