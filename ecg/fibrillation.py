@@ -8,8 +8,8 @@ fibrillation, with MIT-BIH DS1 and PTB-XL folds 7-8 as what must not pass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,20 +45,28 @@ _LEADS_AGREE: Final = 0.66
 _SHORTEST_S: Final = {1: 4.0, 2: 4.0}
 """By the number of leads; 3 s with three or more."""
 
-_VT_BELOW_HZ: Final = 3.3
-"""A regular wave slower than this (200/min) is left to the beats: ventricular tachycardia."""
 _REGULAR: Final = 0.72
 """Share of the power within 1 Hz of the main frequency: flutter and torsades above, fibrillation mostly below."""
-_FLUTTER_TO_HZ: Final = 5.6
+_FLUTTER_HZ: Final = (3.05, 5.6)
+"""A regular wave slower than this (183/min), or one that rests, is left to the beats: ventricular tachycardia."""
+_FLUTTER_REST: Final = 0.40
+_IRREGULAR_FROM_HZ: Final = 3.2
+_IRREGULAR_REST: Final = 0.42
+_IRREGULAR_PEAK: Final = 4.3
+"""What isn't regular may be fast atrial fibrillation with broad QRS: it has to be faster and smoother (ours)."""
 _TWIST_TO_HZ: Final = 4.5
-_TWIST: Final = 0.22
+_TWIST: Final = 0.25
+_TWIST_LEADS: Final = 3
 
 Kind = Literal["vf", "v_flutter", "torsades"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """start_s, end_s: seconds of the strip.  rate: /min of the wave.  mv: its height.  certainty: 0..1."""
+    """start_s, end_s: seconds of the strip.  rate: /min of the wave.  mv: its height.  certainty: 0..1.
+
+    fs_hz: of the strip, so that samples can be told to lie inside.
+    """
 
     kind: Kind
     start_s: float
@@ -66,6 +74,7 @@ class Span:
     rate: float
     mv: float
     certainty: float
+    fs_hz: float
 
     @property
     def seconds(self) -> float:
@@ -89,15 +98,16 @@ def spans(strip: Strip) -> tuple[Span, ...]:
         thin = strip.mv[:, rows].reshape(len(strip.leads), last - first, step).mean(axis=2)
         known = strip.is_known[:, first * step : last * step : step]
         found += _spans_of_block(thin, known, hz, first / hz)
+    found = [replace(span, fs_hz=strip.fs_hz) for span in found]
     return _joined(found)
 
 
-def outside(at: npt.NDArray[np.int64], found: tuple[Span, ...], fs_hz: float) -> Flags:
-    """bool [beat]: which of the beats at these samples lie outside all spans.  Those inside are no heart beats."""
+def outside(at: npt.NDArray[np.int64], found: tuple[Span, ...]) -> npt.NDArray[np.int64]:
+    """The beats (samples of the strip) outside all spans.  What is found inside them is no heart beat."""
     keep = np.ones(at.size, dtype=bool)
     for span in found:
-        keep &= (at < span.start_s * fs_hz) | (at > span.end_s * fs_hz)
-    return keep
+        keep &= (at < span.start_s * span.fs_hz) | (at > span.end_s * span.fs_hz)
+    return at[keep]
 
 
 def _spans_of_block(mv: Samples, known: Flags, hz: float, from_s: float) -> list[Span]:
@@ -154,14 +164,14 @@ def _without_sharp_slopes(mv: Samples, window: int, starts: npt.NDArray[np.int64
 def _traits(windows: Samples, hz: float) -> _Traits:
     """windows: [lead, window, sample], mV."""
     count = windows.shape[2]
-    frequency = np.fft.rfftfreq(count, 1.0 / hz)
+    frequency = np.asarray(np.fft.rfftfreq(count, 1.0 / hz), dtype=np.float64)
     spectrum = np.fft.rfft(windows - windows.mean(axis=2, keepdims=True), axis=2)
     spectrum[:, :, (frequency < _BAND_HZ[0]) | (frequency > _BAND_HZ[1])] = 0.0
     wave = np.fft.irfft(spectrum, count, axis=2)
     power = np.square(np.abs(np.fft.rfft(wave * np.hanning(count), axis=2)))
     whole = power.sum(axis=2) + 1e-12
     band = (frequency >= 2.0) & (frequency <= 10.0)
-    main = frequency[band][np.argmax(power[:, :, band], axis=2)]
+    main = _peak_hz(power[:, :, band], frequency[band])
     slope = np.abs(np.diff(wave, axis=2))
     steep = np.quantile(slope, (0.98, 0.99), axis=2)
     size = np.abs(wave)
@@ -174,11 +184,20 @@ def _traits(windows: Samples, hz: float) -> _Traits:
         in_band=power[:, :, (frequency >= 2.4) & (frequency <= 8.0)].sum(axis=2) / whole,
         fast=power[:, :, frequency > 10.0].sum(axis=2) / whole,
         slow=power[:, :, frequency < 2.4].sum(axis=2) / whole,
-        main_hz=np.asarray(main, dtype=np.float64),
+        main_hz=main,
         regular=(power * (np.abs(frequency - main[:, :, None]) <= 1.0)).sum(axis=2) / whole,
         height_mv=high - low,
         twist=thirds.std(axis=2) / (thirds.mean(axis=2) + 1e-12),
     )
+
+
+def _peak_hz(power: Samples, frequency: Samples) -> Samples:
+    """[lead, window]: the strongest frequency, between the lines of the spectrum (their centre of gravity)."""
+    best = np.argmax(power, axis=2)
+    near = np.clip(best[:, :, None] + np.arange(-1, 2), 0, frequency.size - 1)
+    weight = np.take_along_axis(power, near, axis=2)
+    moment = np.einsum("lwk,lwk->lw", weight, frequency[near])
+    return np.asarray(moment / (weight.sum(axis=2) + 1e-12), dtype=np.float64)
 
 
 def _is_wave(t: _Traits) -> Flags:
@@ -205,23 +224,36 @@ def _runs(passed: Flags, share: Samples, t: _Traits, is_wave: Flags, starts_s: S
         if end - start < _SHORTEST_S.get(leads, _WINDOW_S):
             continue
         waves = is_wave[:, run]
-        main = float(np.median(t.main_hz[:, run][waves]))
-        regular = float(np.median(t.regular[:, run][waves]))
-        if main < _VT_BELOW_HZ and regular >= _REGULAR:
+        seen = _Middle(*(float(np.median(v[:, run][waves])) for v in (t.main_hz, t.regular, t.twist, t.rest, t.peak)))
+        kind = _kind(seen, leads)
+        if kind is None:
             continue
-        twist = float(np.median(t.twist[:, run][waves]))
-        kind = _kind(main, regular, twist)
         certainty = min(0.99, 0.6 + 0.3 * float(share[run].mean()) + 0.02 * min(5.0, end - start - _WINDOW_S))
-        found.append(Span(kind, start, end, 60.0 * main, float(np.median(t.height_mv[:, run][waves])), certainty))
+        found.append(
+            Span(kind, start, end, 60.0 * seen.main_hz, float(np.median(t.height_mv[:, run][waves])), certainty, 0.0)
+        )
     return found
 
 
-def _kind(main_hz: float, regular: float, twist: float) -> Kind:
-    if regular < _REGULAR or main_hz > _FLUTTER_TO_HZ:
-        return "vf"
-    if twist < _TWIST:
-        return "v_flutter"
-    return "torsades" if main_hz <= _TWIST_TO_HZ and regular >= 0.8 else "vf"
+class _Middle(NamedTuple):
+    """Medians over the leads and windows of a run."""
+
+    main_hz: float
+    regular: float
+    twist: float
+    rest: float
+    peak: float
+
+
+def _kind(seen: _Middle, leads: int) -> Kind | None:
+    """None: a wave that the beats explain better."""
+    if seen.regular >= _REGULAR and seen.main_hz <= _FLUTTER_HZ[1]:
+        twists = seen.twist >= _TWIST and leads >= _TWIST_LEADS and seen.rest < _IRREGULAR_REST
+        if twists and seen.main_hz <= _TWIST_TO_HZ:
+            return "torsades"
+        return "v_flutter" if seen.main_hz >= _FLUTTER_HZ[0] and seen.rest < _FLUTTER_REST else None
+    is_smooth = seen.rest < _IRREGULAR_REST and seen.peak < _IRREGULAR_PEAK
+    return "vf" if seen.main_hz >= _IRREGULAR_FROM_HZ and is_smooth else None
 
 
 def _joined(found: list[Span]) -> tuple[Span, ...]:
@@ -231,7 +263,7 @@ def _joined(found: list[Span]) -> tuple[Span, ...]:
         if out and span.start_s - out[-1].end_s < _WINDOW_S / 2:
             larger = max(out[-1], span, key=lambda s: s.seconds)
             start, end = out[-1].start_s, max(out[-1].end_s, span.end_s)
-            out[-1] = Span(larger.kind, start, end, larger.rate, larger.mv, larger.certainty)
+            out[-1] = replace(larger, start_s=start, end_s=end)
         else:
             out.append(span)
     return tuple(out)

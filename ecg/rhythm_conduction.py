@@ -17,6 +17,7 @@ _LENGTHENS_MS: Final = 25.0
 _STEADY_MS: Final = 25.0
 """Two 40-mm/s readings apart: PR intervals closer than this are equal (ours)."""
 _ALIKE: Final = 0.6
+_ALIKE_EARLY: Final = 0.25
 _ESCAPE_TO: Final = 65.0
 """/min: complete block has an escape rhythm no faster (ours; junctional escapes run at 40-60)."""
 _FREE_SHARE: Final = 0.25
@@ -69,7 +70,9 @@ def _proven_free(view: View) -> Samples:
     # What stands beside a beat out of turn is that beat's: the sinus goes on behind every ventricular beat.
     in_turn = view.is_own | (view.is_v if view.is_v.mean() > 0.7 else False)
     inside[inside] &= view.is_seen[before[inside]] & in_turn[before[inside]] & in_turn[before[inside] + 1]
-    alike = _likeness(view, view.p_all_s)[free] >= _ALIKE
+    likeness = _likeness(view, view.p_all_s)[free]
+    # An ectopic P wave has a shape of its own.
+    alike = likeness >= np.where(_premature(view, at, _pp_s(view)), _ALIKE_EARLY, _ALIKE)
     return np.sort(at[inside & alike])
 
 

@@ -76,6 +76,7 @@ def _failures(view: View, paced_v: Flags, a: Flags) -> list[Statement]:
     lost: list[float] = []
     late: list[float] = []
     spikes = view.spikes_s
+    too_soon = min(0.7, 0.7 * float(np.median(np.diff(spikes)))) if spikes.size > 1 else 0.5
     for spike in spikes.tolist():
         k = int(np.searchsorted(view.at_s, spike - 0.005))
         since = spike - float(view.at_s[k - 1]) if k else np.inf
@@ -87,13 +88,13 @@ def _failures(view: View, paced_v: Flags, a: Flags) -> list[Statement]:
         if until > _ANSWER_S and since > _REFRACTORY_S:
             lost.append(spike)
         # In the T wave or shortly after a beat of the heart's own, where an inhibited pacemaker is silent.
-        if k and not (paced_v | a)[k - 1] and 0.08 < since < 0.5 and not a.any():
+        if k and not (paced_v | a)[k - 1] and 0.08 < since < too_soon and not a.any():
             late.append(spike)
     out: list[Statement] = []
     if lost:
         out.append(_failure("pace_capture_v", np.array(lost), "no QRS within 360 ms"))
     if late:
-        out.append(_failure("pace_sense_v", np.array(late), "80-500 ms after an own QRS"))
+        out.append(_failure("pace_sense_v", np.array(late), "within 70 % of the pacing interval after an own QRS"))
     return out
 
 

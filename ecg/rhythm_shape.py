@@ -10,7 +10,7 @@ import numpy as np
 from ecg.marks import Beats
 from ecg.strip import Samples, Strip
 
-_BEFORE_S: Final = 0.34
+_BEFORE_S: Final = 0.46
 _AFTER_S: Final = 0.14
 _HZ: Final = 125.0
 
@@ -56,7 +56,8 @@ def _p_wave(
     strip: Strip, mean: Samples, beats: Samples, hz: float, before: int, ahead_s: float
 ) -> tuple[float, int, float]:
     """A bump between two lower (or higher) sides: the middle of 80 ms against its ends, at its best place."""
-    first, last = before - int(0.30 * hz), before - int(0.06 * hz)
+    reach = 0.38 if np.isfinite(ahead_s) and ahead_s > 0.25 else 0.30
+    first, last = before - int(reach * hz), before - int(0.06 * hz)
     half, near = int(0.055 * hz), max(1, int(0.012 * hz))
     places = np.arange(max(first + half + near, half + near), last - near)
     if not places.size:

@@ -43,8 +43,8 @@ def of(view: View, shape: Shape, *, is_fibrillating: bool, is_paced: bool) -> Ve
     whole = None if is_fibrillating else _of_whole_strip(view, shape)
     if whole is not None:
         return whole
-    tachy, said_runs, facts = _runs(view)
-    statements = (*_ectopy(view, tachy), *said_runs)
+    tachy, in_run, said_runs, facts = _runs(view)
+    statements = (*_ectopy(view, in_run), *said_runs)
     return Ventricles(Found(statements, (*facts, *_r_on_t(view))), False, tachy)
 
 
@@ -147,9 +147,10 @@ def _families(view: View, which: Flags) -> int:
 # -- runs among other beats
 
 
-def _runs(view: View) -> tuple[Flags, tuple[Statement, ...], tuple[tuple[str, float], ...]]:
-    """Three ventricular beats and more in a row."""
+def _runs(view: View) -> tuple[Flags, Flags, tuple[Statement, ...], tuple[tuple[str, float], ...]]:
+    """Three ventricular beats and more in a row: (beats of tachycardia, of any run, statements, facts)."""
     tachy = np.zeros(view.count, dtype=bool)
+    in_run = np.zeros(view.count, dtype=bool)
     slow: list[tuple[int, int, float]] = []
     fast: list[tuple[int, int, float]] = []
     for first, last in runs_of(view.is_v & (view.sure >= _SURE)):
@@ -159,20 +160,23 @@ def _runs(view: View) -> tuple[Flags, tuple[Statement, ...], tuple[tuple[str, fl
         rate = 60.0 / float(between.mean())
         if rate < TACHY:
             slow.append((first, last, rate))
+            in_run[first : last + 1] = True
         elif _is_wide(view, first, last):
             fast.append((first, last, rate))
             tachy[first : last + 1] = True
+            in_run[first : last + 1] = True
     out: list[Statement] = []
     if slow:
         first, last, rate = max(slow, key=lambda run: run[1] - run[0])
         key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
         evidence = Evidence("run_rate", rate, "/min", "< 100 /min", source=AHA, **view.span(first, last))
-        out.append(said(key, 0.6, evidence, modifiers=("intermittent",)))
+        whole = first == 0 and last == view.count - 1
+        out.append(said(key, 0.6, evidence, modifiers=() if whole else ("intermittent",)))
     if not fast:
-        return tachy, tuple(out), ()
+        return tachy, in_run, tuple(out), ()
     first, last, rate = max(fast, key=lambda run: view.at_s[run[1]] - view.at_s[run[0]])
     out.append(_run_statement(view, first, last, rate))
-    return tachy, tuple(out), _run_facts(view, first, last, rate)
+    return tachy, in_run, tuple(out), _run_facts(view, first, last, rate)
 
 
 def _is_wide(view: View, first: int, last: int) -> bool:
@@ -217,9 +221,9 @@ def _run_facts(view: View, first: int, last: int, rate: float) -> tuple[tuple[st
 # -- single beats and patterns
 
 
-def _ectopy(view: View, tachy: Flags) -> tuple[Statement, ...]:
+def _ectopy(view: View, in_run: Flags) -> tuple[Statement, ...]:
     """pvc with its modifiers, bigeminy, trigeminy, fusion, escapes."""
-    counted = view.is_v & (view.sure >= _SURE) & ~tachy
+    counted = view.is_v & (view.sure >= _SURE) & ~in_run
     escapes = _escapes(view, counted)
     early = np.flatnonzero(counted & ~escapes)
     out: list[Statement] = []

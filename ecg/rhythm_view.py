@@ -100,6 +100,7 @@ class View:
     def rate(self, beats: Flags | None = None) -> float | None:
         """/min over the intervals that are seen (of neighbouring beats that are both of these)."""
         use = self.is_seen if beats is None else self.is_seen & beats[1:] & beats[:-1]
+        use = use & (self.rr_s > 0)
         return 60.0 / float(self.rr_s[use].mean()) if use.any() else None
 
     def span(self, first: int, last: int) -> When:
@@ -201,7 +202,7 @@ def _dead_spans(strip: Strip) -> tuple[tuple[float, float], ...]:
 
 
 def _seen_between(at_s: Samples, dead: tuple[tuple[float, float], ...]) -> Flags:
-    seen = np.ones(max(at_s.size - 1, 0), dtype=bool)
+    seen = np.diff(at_s) > 0
     for start, end in dead:
         seen &= (at_s[1:] <= start) | (at_s[:-1] >= end)
     return seen

@@ -333,7 +333,7 @@ def _add_background(mv: Samples, time_s: Samples, plan: _Plan, rng: Rng) -> None
         made = gains[:, None] * wave
     else:
         fine = plan.background == "vf_fine"
-        parts = np.stack([_band_noise(rng, count, fs_hz, hz + rng.normal(0, 0.4), 0.9) for _ in range(3)])
+        parts = np.stack([_band_noise(rng, count, fs_hz, hz + rng.normal(0, 0.5), 1.2) for _ in range(3)])
         parts += 0.35 * np.stack([_band_noise(rng, count, fs_hz, 1.7 * hz, 1.5) for _ in range(3)])
         mix = rng.normal(0.0, 1.0, (8, 3))
         size = rng.uniform(0.06, 0.10) if fine else rng.uniform(0.2, 0.5)
@@ -802,7 +802,7 @@ def _vt_short(rng: Rng, seconds: float, rate: float | None) -> _Plan:
 def _vt(rng: Rng, seconds: float, rate: float | None) -> _Plan:
     """Filling the strip; the sinus node beats on by itself."""
     plan = _Plan(must={"vt"}, may={"av_dissociation"})
-    for at in _steady(rng, rate or rng.uniform(120, 195), seconds, 0.006):
+    for at in _steady(rng, rate or rng.uniform(115, 178), seconds, 0.006):
         plan.beat(at, V, "v1")
     for p_at in _steady(rng, rng.uniform(60, 95), seconds, 0.01):
         plan.p(p_at)
@@ -831,7 +831,7 @@ def _torsades(rng: Rng, seconds: float, rate: float | None) -> _Plan:
 
 @_maker("vf")
 def _vf(rng: Rng, seconds: float, rate: float | None) -> _Plan:
-    return _Plan(must={"vf"}, may={"v_flutter"}, background="vf", background_hz=rng.uniform(3.8, 6.5))
+    return _Plan(must={"vf"}, may={"v_flutter", "torsades"}, background="vf", background_hz=rng.uniform(3.8, 6.5))
 
 
 @_maker("vf_fine")
@@ -844,7 +844,7 @@ def _vf_onset(rng: Rng, seconds: float, rate: float | None) -> _Plan:
     """Sinus rhythm, one R on T, fibrillation to the end."""
     start = rng.uniform(2.5, 4.0)
     plan = _sinus_plan(rng, seconds, rng.uniform(65, 90), {"vf"})
-    plan.may |= {"sinus_rhythm", "pvc", "v_flutter", "sinus_arrhythmia"}
+    plan.may |= {"sinus_rhythm", "pvc", "v_flutter", "torsades", "sinus_arrhythmia"}
     plan.beats = [b for b in plan.beats if b[0] < start - 0.3]
     plan.atria = [p for p in plan.atria if p[0] < start - 0.5]
     plan.background, plan.background_hz, plan.span_s = "vf", rng.uniform(4.0, 6.5), (start, seconds)
@@ -966,7 +966,10 @@ def _avb_high(rng: Rng, seconds: float, rate: float | None) -> _Plan:
 def _avb3(rng: Rng, seconds: float, escape: float, shape: str) -> _Plan:
     plan = _Plan(must={"avb3"}, may={"av_dissociation", "junctional_rhythm", "idioventricular", "v_escape"})
     plan.may |= {"junctional_escape", "sinus_rhythm", "sinus_tachy"}
-    for p_at in _steady(rng, rng.uniform(72, 105), seconds, 0.008):
+    ratio = float(rng.choice([1.35, 1.6, 1.75, 2.3, 2.4, 2.65]))  # nowhere near 2:1, which a short strip can't tell
+    while escape * ratio < 68.0:
+        ratio += 1.0
+    for p_at in _steady(rng, escape * ratio, seconds, 0.008):
         plan.p(p_at)
     for at in _steady(rng, escape, seconds, 0.004):
         plan.beat(at, V if shape == "v1" else N, shape)
@@ -1041,7 +1044,7 @@ def _no_sensing(rng: Rng, seconds: float, rate: float | None) -> _Plan:
         before = max((b for b in own if b < at), default=-1.0)
         after = min((b for b in own if b > at), default=99.0)
         if at - before > 0.36 and after - at > 0.20:  # the ventricle is excitable again, and its own beat isn't near
-            plan.beats = [b for b in plan.beats if not at < b[0] < at + 0.30]
+            plan.beats = [b for b in plan.beats if not at < b[0] < at + 0.45]
             plan.beat(at + 0.105, P, "paced")
         at += step
     return plan
