@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from center.reads import DeviceLine, ModelInput, SignalInput
+from center.reads import DeviceLine, LongSignalInput, ModelInput, SignalInput
 from ecg.formats.dicom import WaveformIdentity, write_dicom
 from ecg.formats.dicom import read_dicom as read_dicom_signal
+from ecg.formats.long import open_long
+from ecg.formats.long_signal import LongSignal
 from ecg.formats.recognise import read as read_files
 from ecg.heart_leads import heart_leads
+from ecg.holter import LONG_S
 from ecg.reading import MODEL, VERSION, read_ecg
 from ecg.sheet import LAYOUTS, sheet_svg
 from ecg.signal import DeviceNote, EcgSignal, Filters, canonical_lead, distinct
@@ -23,12 +27,16 @@ __all__ = [
     "DeviceNote",
     "EcgSignal",
     "Filters",
+    "LongSignal",
     "SignalReader",
     "WaveformIdentity",
+    "is_long",
+    "open_long",
     "read_dicom_signal",
     "read_ecg",
     "read_files",
     "sheet_svg",
+    "to_long_input",
     "to_model_input",
     "write_dicom",
 ]
@@ -46,20 +54,60 @@ def to_model_input(
     return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, recording=recording)
 
 
-def _recording(signal: EcgSignal, names: tuple[str, ...]) -> SignalInput:
-    shown = replace(
+def to_long_input(
+    long: LongSignal, study_instance_uid: str, sop_instance_uids: tuple[str, ...], input_digest: str
+) -> ModelInput:
+    """The same for a recording that is read block by block."""
+    names = heart_leads(long.head)
+    if not names:
+        return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest)
+    rows = [long.head.leads.index(name) for name in names]
+    shown = _completed(long.head, names)
+
+    def block(start: int, stop: int) -> npt.NDArray[np.float64]:
+        held = replace(long.head, samples=long.block(start, stop))
+        return _completed(held, names).samples
+
+    given = LongSignalInput(
+        block=block if len(shown.leads) > len(rows) else lambda start, stop: long.block(start, stop)[rows],
+        leads=shown.leads,
+        fs_hz=long.head.fs_hz,
+        length=long.length,
+        age_years=long.head.age_years,
+        sex=long.head.sex,
+        device=_device(long.head),
+    )
+    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, long=given)
+
+
+def is_long(long: LongSignal) -> bool:
+    """Whether it's to be read block by block."""
+    return long.seconds > LONG_S
+
+
+def _completed(signal: EcgSignal, names: tuple[str, ...]) -> EcgSignal:
+    """These rows under their usual names, limb leads completed."""
+    return replace(
         signal,
         leads=distinct(canonical_lead(name) for name in names),
         samples=np.stack([signal.lead(name) for name in names]),
         step_mv=(),
     ).with_limb_leads()
+
+
+def _device(signal: EcgSignal) -> tuple[DeviceLine, ...]:
+    return tuple(DeviceLine(note.text, note.value, note.unit) for note in signal.annotations)
+
+
+def _recording(signal: EcgSignal, names: tuple[str, ...]) -> SignalInput:
+    shown = _completed(signal, names)
     return SignalInput(
         signal=shown.samples.astype(np.float32),
         leads=shown.leads,
         fs_hz=signal.fs_hz,
         age_years=signal.age_years,
         sex=signal.sex,
-        device=tuple(DeviceLine(note.text, note.value, note.unit) for note in signal.annotations),
+        device=_device(signal),
     )
 
 
