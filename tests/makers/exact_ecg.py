@@ -192,7 +192,7 @@ def make(
     leads: tuple[str, ...] = STANDARD_LEADS,
 ) -> tuple[SignalInput, Truth]:
     """The recording and what is true of it.  Beats whose QRS would not end within it are left out."""
-    curves = {id(shape): _Curves(shape) for shape in (spec.shape, *spec.others.values())}
+    curves = {id(shape): _curves_of(shape) for shape in (spec.shape, *spec.others.values())}
     onsets = _onsets_s(spec, seconds, noise.delay_s)
     shapes = [spec.others.get(n, spec.shape) for n in range(onsets.size)]
     at_s = np.arange(round(seconds * fs_hz)) / fs_hz
@@ -206,14 +206,15 @@ def make(
             _add_spike(rows, onset - before / 1000, fs_hz)
     mv = _with_noise(np.stack([rows[name] for name in leads]), at_s, noise)
     usual = np.array([shape is spec.shape for shape in shapes], dtype=bool)
-    per_shape = {key: curve.marks(leads) for key, curve in curves.items()}
-    overall = np.stack([per_shape[id(s)][0] + onset for s, onset in zip(shapes, onsets, strict=True)]) * fs_hz
-    by_lead = np.stack([per_shape[id(s)][1] + onset for s, onset in zip(shapes, onsets, strict=True)], axis=1) * fs_hz
+    told = {key: curve.truth(leads) for key, curve in curves.items()}
+    overall = np.stack([told[id(s)].overall + onset for s, onset in zip(shapes, onsets, strict=True)]) * fs_hz
+    by_lead = np.stack([told[id(s)].by_lead + onset for s, onset in zip(shapes, onsets, strict=True)], axis=1) * fs_hz
     beyond = max(0, at_s.size - 1)
     for marks in (overall, by_lead):
         marks[(marks < 0) | (marks > beyond)] = np.nan
-    values, measured = curves[id(spec.shape)].values(leads)
-    values |= _rates(spec, onsets, usual, seconds)
+    usual_told = told[id(spec.shape)]
+    values = usual_told.values | _rates(spec, onsets)
+    measured = {name: dict(of) for name, of in usual_told.measured.items()}
     recording = SignalInput(mv.astype(np.float32), leads, fs_hz, spec.age_years, spec.sex)
     spikes = np.array(
         [o - b / 1000 for o, s in zip(onsets, shapes, strict=True) for b in s.spikes_ms], dtype=np.float64
@@ -226,6 +227,29 @@ def make(
 # ------------------------------------------------------------------------------------------------ the curve
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A shape's truth over some leads."""
+
+    overall: Samples
+    by_lead: Samples
+    values: dict[str, float]
+    measured: dict[str, dict[str, float]]
+
+
+_KEPT: Final = 200
+_known: dict[int, tuple[Shape, _Curves]] = {}
+
+
+def _curves_of(shape: Shape) -> _Curves:
+    """The shape's curves, drawn once (a shape holds a mapping and has no hash: it is known by identity)."""
+    if id(shape) not in _known:
+        if len(_known) >= _KEPT:
+            _known.clear()
+        _known[id(shape)] = (shape, _Curves(shape))
+    return _known[id(shape)][1]
+
+
 class _Curves:
     """A shape's curves, time in s from the QRS onset."""
 
@@ -236,20 +260,24 @@ class _Curves:
         self.curves = {
             name: _curve(shape, shape.leads.get(name, Lead()), self.begin_s, self.end_s) for name in DESCRIBED
         }
+        at_s = np.arange(np.ceil(self.begin_s / _GRID_S), np.floor(self.end_s / _GRID_S)) * _GRID_S
+        self.grid = at_s, _twelve(np.stack([self.curves[name](at_s) for name in DESCRIBED]))
+        self.told: dict[tuple[str, ...], _Told] = {}
 
     def add(self, eight: Samples, at_s: Samples, onset_s: float) -> None:
         here = slice(*np.searchsorted(at_s, [onset_s + self.begin_s, onset_s + self.end_s]))
         for row, name in enumerate(DESCRIBED):
             eight[row, here] += self.curves[name](at_s[here] - onset_s)
 
-    def grid(self) -> tuple[Samples, dict[str, Samples]]:
-        """Times, s, and the twelve leads at them."""
-        at_s = np.arange(np.ceil(self.begin_s / _GRID_S), np.floor(self.end_s / _GRID_S)) * _GRID_S
-        return at_s, _twelve(np.stack([self.curves[name](at_s) for name in DESCRIBED]))
+    def truth(self, leads: tuple[str, ...]) -> _Told:
+        """Measured once for each set of leads."""
+        if leads not in self.told:
+            self.told[leads] = _Told(*self.marks(leads), *self.values(leads))
+        return self.told[leads]
 
     def marks(self, leads: tuple[str, ...]) -> tuple[Samples, Samples]:
         """[9] overall over these leads and [lead, 9], s from the QRS onset; the overall QRS peak is the strongest point."""
-        at_s, rows = self.grid()
+        at_s, rows = self.grid
         by_lead = np.stack([self._lead_marks(at_s, rows[name]) for name in leads])
         overall = np.full(9, np.nan)
         for mark in Mark:
@@ -289,7 +317,7 @@ class _Curves:
 
     def values(self, leads: tuple[str, ...]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         """Measurements of the shape, overall and by lead."""
-        at_s, rows = self.grid()
+        at_s, rows = self.grid
         overall, marks = self.marks(leads)
         on, off = overall[Mark.QRS_ON], overall[Mark.QRS_OFF]
         values = {
@@ -464,7 +492,7 @@ def _with_noise(mv: Samples, at_s: Samples, noise: Noise) -> Samples:
     return np.round(out / noise.step_mv) * noise.step_mv if noise.step_mv else out
 
 
-def _rates(spec: Spec, onsets: Samples, usual: npt.NDArray[np.bool_], seconds: float) -> dict[str, float]:
+def _rates(spec: Spec, onsets: Samples) -> dict[str, float]:
     if onsets.size < 2:
         return {}
     rr = np.diff(onsets) * 1000
