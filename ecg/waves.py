@@ -1,177 +1,191 @@
-"""P, QRS and T of every beat: where each begins, peaks and ends, per lead and overall."""
+"""P, QRS and T of every beat: where each begins, peaks and ends, per lead and overall.
+
+Each boundary is found in three looks.  A rule on the slope that the leads share gives a first place (QRS); a track of
+how much every instant looks like the middle of a P or a T wave, seen by all leads together and averaged over like
+beats, gives the places of P and T.  Then a small regression looks at each lead about that place, and a second one
+looks again from there, knowing where the other leads and the other beats of the same family have it.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
+from ecg.waves_nets import (
+    CENTRE_TAPS_MS,
+    EDGE_TAPS_MS,
+    P_CENTRE_TAPS_MS,
+    T_EDGE_TAPS_MS,
+    Index,
+    Net,
+    Scene,
+    qrs_features,
+)
+from ecg.waves_steps import (
+    P_HALF_S,
+    T_HALF_S,
+    consensus,
+    first_look,
+    p_places,
+    presence,
+    rounded,
+    scene_of,
+    second_features,
+    t_places,
+    tracks,
+    upright,
+)
+from ecg.waves_tables import Tables, tables
 from ecg.waves_views import Views, views_of
 
-Index = npt.NDArray[np.int64]
-
-QRS_BEFORE_S: Final = 0.16
-QRS_AFTER_S: Final = 0.24
-ONSET_FRACTION: Final = 0.10
-OFFSET_FRACTION: Final = 0.10
+_SHOWN: Final = 0.5
+_EARLY: Final = 0.2
+_LATE: Final = 0.8
+"""Overall onset: the leads' fifth (in twelve: between the second- and the third-earliest); offset likewise (ours, LUDB)."""
 
 
-def delineate(strip: Strip, beats: Beats) -> Waves:
-    """The waves of these beats.  A lead without signal has none; neither has a beat that the strip cuts off."""
+def delineate(strip: Strip, beats: Beats, made: Tables | None = None) -> Waves:
+    """The waves of these beats.
+
+    A lead without signal has none; a wave that the strip cuts off is not marked.  made: other coefficients than those
+    that ship (for measuring by folds).
+    """
+    made = made or tables()
     count = len(beats)
     by_lead = np.full((len(strip.leads), count, len(Mark)), np.nan)
-    overall = np.full((count, len(Mark)), np.nan)
-    views = views_of(strip)
-    if not count or not views.live.any():
-        return Waves(overall, by_lead, np.zeros(count))
-    at = np.clip(np.asarray(beats.at) / views.step, 0, views.length - 1)
+    certainty = np.zeros(count)
+    views = views_of(strip, beats.spikes)
     live = np.flatnonzero(views.live)
-    marks = np.full((live.size, count, len(Mark)), np.nan)
-    certainty = _mark(views, live, at, beats, marks)
-    by_lead[live] = marks * views.step
-    overall = _overall(by_lead)
-    return Waves(overall, by_lead, certainty)
+    if count and live.size:
+        some = views if live.size == len(strip.leads) else views.of(live)
+        marks, certainty = _marked(some, beats, made)
+        by_lead[live] = np.where((marks >= 0) & (marks <= views.length - 1), marks, np.nan) * views.step
+        _drop_partial(by_lead)
+    return Waves(_overall(by_lead), by_lead, certainty)
 
 
-def _mark(views: Views, live: Index, at: Samples, beats: Beats, marks: Samples) -> Samples:
-    hz = views.hz
-    slope, smooth = views.fine_slope[live], views.smooth[live]
-    velocity = np.sqrt((slope**2).mean(axis=0))
-    on, off = _qrs_span(velocity, at, hz)
-    _qrs_by_lead(views, live, on, off, marks)
-    after = np.append(on[1:], views.length + 0.3 * hz)
-    before = np.append(-0.3 * hz, on[:-1])
-    _t_by_lead(smooth, hz, on, off, after, marks)
-    t_end = (
-        np.append(-0.1 * hz, np.nan_to_num(np.nanmedian(marks[:, :-1, Mark.T_OFF], axis=0), nan=-1e9))
-        if len(at) > 1
-        else np.array([-0.1 * hz])
+def _marked(views: Views, beats: Beats, made: Tables) -> tuple[Samples, Samples]:
+    """Marks [lead, beat, 9], grid samples, and the certainty of P [beat]."""
+    scene = scene_of(views, np.clip(np.asarray(beats.at) / views.step, 0, views.length - 1))
+    family = np.asarray(beats.family)
+    marks = np.full((views.fine.shape[0], len(beats), len(Mark)), np.nan)
+    marks[..., Mark.QRS_ON] = _qrs_edge(scene, family, scene.on, made.qrs_on_first, made.qrs_on)
+    marks[..., Mark.QRS_OFF] = _qrs_edge(scene, family, scene.off, made.qrs_off_first, made.qrs_off)
+    marks[..., Mark.QRS_PEAK] = _main_peak(scene, marks)
+    p_track, t_track, step = tracks(scene, made.track)
+    t = t_places(scene, t_track, step, family)
+    marks[..., Mark.T_ON :] = _wave(
+        scene,
+        family,
+        t.at,
+        CENTRE_TAPS_MS,
+        T_EDGE_TAPS_MS,
+        T_HALF_S,
+        (made.t_first, made.t_on, made.t_peak, made.t_off),
     )
-    certainty = _p_by_lead(smooth, hz, on, np.maximum(t_end, before + 0.2 * hz), velocity, marks)
-    none = beats.where(BeatClass.VENTRICULAR) | (certainty < 0.5)
-    marks[:, none, : Mark.P_OFF + 1] = np.nan
-    return np.where(beats.where(BeatClass.VENTRICULAR), 0.0, certainty)
-
-
-def _windows(views_length: int, start: Samples, width: int) -> Index:
-    """int64 [beat, width], sample indices held at the strip's ends."""
-    return np.clip(np.rint(start).astype(np.int64)[:, None] + np.arange(width), 0, views_length - 1)
-
-
-def _qrs_span(velocity: Samples, at: Samples, hz: float) -> tuple[Samples, Samples]:
-    """Onset and offset [beat] in grid samples, by the leads' common slope."""
-    before, after = int(QRS_BEFORE_S * hz), int(QRS_AFTER_S * hz)
-    index = _windows(velocity.size, at - before, before + after + 1)
-    v = velocity[index]
-    near = slice(before - int(0.06 * hz), before + int(0.06 * hz) + 1)
-    peak = v[:, near].max(axis=1, keepdims=True)
-    strong = v >= 0.5 * peak
-    strong[:, : near.start] = False
-    strong[:, near.stop :] = False
-    first = strong.argmax(axis=1)
-    last = v.shape[1] - 1 - strong[:, ::-1].argmax(axis=1)
-    column = np.arange(v.shape[1])
-    floor = np.minimum(np.quantile(v[:, : int(0.1 * hz)], 0.5, axis=1, keepdims=True), 0.06 * peak)
-    low = v < ONSET_FRACTION * peak + floor
-    low3 = low.copy()
-    low3[:, 2:] &= low[:, 1:-1] & low[:, :-2]
-    on_run = np.where(low3 & (column <= first[:, None]), column, 0).max(axis=1)
-    low = v < OFFSET_FRACTION * peak + floor
-    low3 = low.copy()
-    low3[:, :-2] &= low[:, 1:-1] & low[:, 2:]
-    off_run = np.where(low3 & (column >= last[:, None]), column, v.shape[1] - 1).min(axis=1)
-    start = np.rint(at - before)
-    return start + on_run, start + off_run
-
-
-def _qrs_by_lead(views: Views, live: Index, on: Samples, off: Samples, marks: Samples) -> None:
-    hz = views.hz
-    fine = views.fine[live]
-    width = int(0.4 * hz)
-    index = _windows(fine.shape[1], on, width)
-    level = fine[:, np.clip(on.astype(np.int64) - 2, 0, fine.shape[1] - 1)]
-    inside = np.arange(width) <= (off - on)[:, None]
-    height = np.where(inside, np.abs(fine[:, index] - level[..., None]), -1.0)
-    marks[..., Mark.QRS_ON] = on
-    marks[..., Mark.QRS_OFF] = off
-    marks[..., Mark.QRS_PEAK] = on + height.argmax(axis=2)
-
-
-def _t_by_lead(smooth: Samples, hz: float, on: Samples, off: Samples, after: Samples, marks: Samples) -> None:
-    width = int(0.8 * hz)
-    start = off + 0.04 * hz
-    index = _windows(smooth.shape[1], start, width)
-    level = smooth[:, np.clip((on - 0.02 * hz).astype(np.int64), 0, smooth.shape[1] - 1)]
-    rr = np.minimum(after - on, 1.2 * hz)
-    longest = np.minimum(0.28 * hz + 0.3 * rr, 0.75 * (after - on)) + on - start
-    inside = np.arange(width) < longest[:, None]
-    above = smooth[:, index] - level[..., None]
-    size = np.sqrt((above**2).mean(axis=0))
-    top = np.where(inside, size, -1.0).argmax(axis=1)
-    near = np.abs(np.arange(width) - top[:, None]) <= 0.1 * hz
-    peak = np.where(inside & near, np.abs(above), -1.0).argmax(axis=2)
-    marks[..., Mark.T_PEAK] = start + peak
-    limit = np.broadcast_to(np.minimum(after - 0.04 * hz, start + 2 * width)[None, :], peak.shape)
-    marks[..., Mark.T_OFF] = _area_end(smooth, start + peak, limit, 0.128 * hz, 0.24 * hz, +1)
-    marks[..., Mark.T_ON] = _area_end(
-        smooth, start + peak, np.broadcast_to(off[None, :], peak.shape), 0.128 * hz, 0.24 * hz, -1
+    marks[:, ~t.is_there, Mark.T_ON :] = np.nan
+    p = p_places(scene, p_track, step, family, t)
+    certainty = np.where(p.is_there, presence(scene, family, p, t, made.presence), 0.0)
+    certainty[beats.where(BeatClass.VENTRICULAR)] = 0.0
+    marks[..., : Mark.QRS_ON] = _wave(
+        scene,
+        family,
+        p.at,
+        P_CENTRE_TAPS_MS,
+        EDGE_TAPS_MS,
+        P_HALF_S,
+        (made.p_first, made.p_on, made.p_peak, made.p_off),
     )
-    gone = (longest < 0.08 * hz) | (start + top >= smooth.shape[1] - 2)
-    marks[:, gone, Mark.T_ON :] = np.nan
+    marks[:, certainty < _SHOWN, : Mark.QRS_ON] = np.nan
+    return _in_order(marks), certainty
 
 
-def _area_end(smooth: Samples, peak: Samples, limit: Samples, width: float, reach: float, way: int) -> Samples:
-    """Where the area between the wave and the level at its end is largest [lead, beat].  Zhang et al. 2006."""
-    w, r = int(width), int(reach)
-    summed = np.cumsum(np.pad(smooth, ((0, 0), (1, 0))), axis=1)
-    lead = np.arange(smooth.shape[0])[:, None, None]
-    there = np.rint(peak)[..., None] + way * np.arange(2, r)
-    end = np.clip(there, 0, smooth.shape[1] - 1).astype(np.int64)
-    start = np.clip(there - way * w, 0, smooth.shape[1] - 1).astype(np.int64)
-    area = np.abs(way * (summed[lead, end] - summed[lead, start]) - w * smooth[lead, end])
-    allowed = way * (np.rint(limit)[..., None] - there) >= 0
-    return np.rint(peak) + way * (2 + np.where(allowed, area, -1.0).argmax(axis=2))
+def _qrs_edge(scene: Scene, family: Index, start: Samples, first: Net, second: Net) -> Samples:
+    """[lead, beat]: a QRS boundary near ``start`` [beat], grid samples."""
+    grid_per_ms = scene.views.hz / 1000.0
+    anchor = np.broadcast_to(rounded(start), scene.height.shape)
+    found = anchor + first(qrs_features(scene, anchor))[..., 0] * grid_per_ms
+    anchor = rounded(found)
+    seen = np.concatenate(
+        (qrs_features(scene, anchor), consensus(found, scene.fiducial, family, scene.views.hz)), axis=2
+    )
+    return anchor + second(seen)[..., 0] * grid_per_ms
 
 
-def _p_by_lead(
-    smooth: Samples, hz: float, on: Samples, earliest: Samples, velocity: Samples, marks: Samples
+def _wave(
+    scene: Scene,
+    family: Index,
+    centre: Samples,
+    wide_ms: tuple[int, ...],
+    near_ms: tuple[int, ...],
+    half_s: float,
+    nets: tuple[Net, Net, Net, Net],
 ) -> Samples:
-    width = int(0.32 * hz)
-    index = _windows(smooth.shape[1], on - width, width)
-    half = int(0.07 * hz)
-    bump = smooth.copy()
-    bump[:, half:-half] -= (smooth[:, 2 * half :] + smooth[:, : -2 * half]) / 2
-    bump[:, :half] = bump[:, -half:] = 0.0
-    size = np.sqrt((bump**2).mean(axis=0))[index]
-    where = np.rint(on - width)[:, None] + np.arange(width)
-    allowed = (where >= (earliest + 0.02 * hz)[:, None]) & (where <= (on - 0.03 * hz)[:, None]) & (where > half)
-    top = np.where(allowed, size, -1.0).argmax(axis=1)
-    centre = np.rint(on - width) + top
-    near = allowed & (np.abs(where - centre[:, None]) <= 0.04 * hz)
-    peak = np.where(near, np.abs(bump[:, index]), -1.0).argmax(axis=2)
-    marks[..., Mark.P_PEAK] = np.rint(on - width) + peak
-    marks[..., Mark.P_ON] = _area_end(
-        smooth, marks[..., Mark.P_PEAK], np.broadcast_to(earliest, marks.shape[:2]), 0.07 * hz, 0.1 * hz, -1
-    )
-    marks[..., Mark.P_OFF] = _area_end(
-        smooth, marks[..., Mark.P_PEAK], np.broadcast_to(on, marks.shape[:2]), 0.07 * hz, 0.09 * hz, +1
-    )
-    evidence = size[np.arange(on.size), top]
-    common = np.median(evidence[allowed.any(axis=1)]) if allowed.any() else 0.0
-    spread = np.std(on - centre) / hz
-    certainty = np.full(on.size, 0.8 if spread < 0.04 else 0.3) * (evidence > 0.4 * common)
-    return np.where(allowed.any(axis=1), certainty, 0.0)
+    """[lead, beat, 3]: onset, peak and offset of the wave about ``centre`` [beat], grid samples."""
+    sign, height = upright(scene, centre, half_s)
+    found = first_look(scene, nets[0], centre, wide_ms, sign, height)
+    out = np.empty_like(found)
+    for which, net in enumerate(nets[1:]):
+        anchor, seen = second_features(scene, found, which, family, near_ms, sign, height)
+        out[..., which] = anchor + net(seen)[..., 0] * (scene.views.hz / 1000.0)
+    return out
+
+
+def _main_peak(scene: Scene, marks: Samples) -> Samples:
+    """[lead, beat]: where the lead stands farthest from its level at the onset, grid samples."""
+    views = scene.views
+    start = rounded(marks[..., Mark.QRS_ON])
+    width = round(0.24 * views.hz)
+    index = start[..., None] + np.arange(width)
+    inside = index <= marks[..., Mark.QRS_OFF, None]
+    lead = np.arange(start.shape[0])[:, None, None]
+    seen = views.fine[lead, np.clip(index, 0, views.length - 1)]
+    return start + np.where(inside, np.abs(seen - seen[..., :1]), -1.0).argmax(axis=2)
+
+
+def _in_order(marks: Samples) -> Samples:
+    """The same with no boundary past its neighbour."""
+    out = marks.copy()
+    out[..., Mark.QRS_ON] = np.minimum(out[..., Mark.QRS_ON], out[..., Mark.QRS_PEAK])
+    out[..., Mark.QRS_OFF] = np.maximum(out[..., Mark.QRS_OFF], out[..., Mark.QRS_PEAK])
+    out[..., Mark.P_OFF] = np.minimum(out[..., Mark.P_OFF], out[..., Mark.QRS_ON])
+    out[..., Mark.P_PEAK] = np.minimum(out[..., Mark.P_PEAK], out[..., Mark.P_OFF])
+    out[..., Mark.P_ON] = np.minimum(out[..., Mark.P_ON], out[..., Mark.P_PEAK])
+    out[..., Mark.T_ON] = np.maximum(out[..., Mark.T_ON], out[..., Mark.QRS_OFF])
+    out[..., Mark.T_PEAK] = np.maximum(out[..., Mark.T_PEAK], out[..., Mark.T_ON])
+    out[..., Mark.T_OFF] = np.maximum(out[..., Mark.T_OFF], out[..., Mark.T_PEAK])
+    return out
+
+
+def _drop_partial(by_lead: Samples) -> None:
+    """A wave that the strip cuts off at either end is no wave: NaN, in place."""
+    for first in (Mark.P_ON, Mark.T_ON):
+        wave = by_lead[..., first : first + 3]
+        wave[np.isnan(wave).any(axis=2)] = np.nan
 
 
 def _overall(by_lead: Samples) -> Samples:
     """[beat, 9]: onsets from the early leads, offsets from the late ones, peaks from the middle one."""
     out = np.full(by_lead.shape[1:], np.nan)
-    part = {Mark.P_ON: 0.25, Mark.QRS_ON: 0.25, Mark.T_ON: 0.25, Mark.P_OFF: 0.75, Mark.QRS_OFF: 0.75, Mark.T_OFF: 0.75}
-    for mark in Mark:
-        some = np.isfinite(by_lead[..., mark]).any(axis=0)
-        if some.any():
-            out[some, mark] = np.nanquantile(by_lead[:, some, mark], part.get(mark, 0.5), axis=0)
+    for marks, part in (
+        ((Mark.P_ON, Mark.QRS_ON, Mark.T_ON), _EARLY),
+        ((Mark.P_PEAK, Mark.QRS_PEAK, Mark.T_PEAK), 0.5),
+        ((Mark.P_OFF, Mark.QRS_OFF, Mark.T_OFF), _LATE),
+    ):
+        column = list(marks)
+        out[:, column] = quantile_over_leads(by_lead[..., column], part)
     return out
+
+
+def quantile_over_leads(values: Samples, part: float) -> Samples:
+    """[...]: this quantile over the first axis of those that are no NaN; NaN where none is."""
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    count = np.isfinite(values).sum(axis=0)
+    place = np.maximum(count - 1, 0) * part
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0))
+    a, b = (np.take_along_axis(ordered, which[None], axis=0)[0] for which in (low, high))
+    return a + (b - a) * (place - low)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,8 @@ FINE_HZ: Final = 40.0
 SMOOTH_HZ: Final = 14.0
 """Upper end for P and T: nine tenths of their energy lie below (ours)."""
 MARGIN_S: Final = 1.0
+SPIKE_BEFORE_S: Final = 0.006
+SPIKE_AFTER_S: Final = 0.010
 FLAT_MV: Final = 0.02
 """A lead whose middle nine tenths span less is flat: no electrode, or nothing to mark (ours)."""
 
@@ -40,19 +43,33 @@ class Views:
     smooth_slope: Samples
     live: npt.NDArray[np.bool_]
 
+    def of(self, leads: npt.NDArray[np.int64]) -> Views:
+        """These leads only."""
+        return replace(
+            self,
+            fine=self.fine[leads],
+            fine_slope=self.fine_slope[leads],
+            smooth=self.smooth[leads],
+            smooth_slope=self.smooth_slope[leads],
+            live=self.live[leads],
+        )
+
     @property
     def length(self) -> int:
         return self.fine.shape[1]
 
 
-def views_of(strip: Strip) -> Views:
-    """The strip's views.  Filters are symmetric in time, so nothing is shifted."""
+def views_of(strip: Strip, spikes: npt.NDArray[np.int64] | None = None) -> Views:
+    """The strip's views, with a straight line under each pacing spike (strip samples).
+
+    Filters are symmetric in time, so nothing is shifted.
+    """
     step = max(1, round(strip.fs_hz / GRID_HZ))
     hz = strip.fs_hz / step
     samples = strip.mv.shape[1]
     length = -(-samples // step)
     margin = int(MARGIN_S * hz)
-    padded = _padded(strip.mv, margin * step, step)
+    padded = _padded(_without(strip.mv, spikes, strip.fs_hz), margin * step, step)
     spectrum = np.fft.rfft(padded, axis=1)
     points = padded.shape[1] // step
     spectrum = spectrum[:, : points // 2 + 1] / step
@@ -77,6 +94,19 @@ def views_of(strip: Strip) -> Views:
         smooth_slope=view(SMOOTH_HZ, slope),
         live=(swing > FLAT_MV) & np.isfinite(high - low),
     )
+
+
+def _without(mv: Samples, spikes: npt.NDArray[np.int64] | None, fs_hz: float) -> Samples:
+    """The same with straight lines from 6 ms before each spike to 10 ms after it: its width and its edge's echo (ours)."""
+    if spikes is None or not spikes.size:
+        return mv
+    before, after = math.ceil(SPIKE_BEFORE_S * fs_hz), math.ceil(SPIKE_AFTER_S * fs_hz)
+    part = np.linspace(0.0, 1.0, before + after + 1)
+    out = mv.copy()
+    for spike in spikes[(spikes >= before) & (spikes < mv.shape[1] - after)]:
+        left, right = out[:, spike - before, None], out[:, spike + after, None]
+        out[:, spike - before : spike + after + 1] = left + (right - left) * part
+    return out
 
 
 def _padded(mv: Samples, margin: int, step: int) -> Samples:

@@ -1,0 +1,235 @@
+"""The steps of the delineation: the QRS by the leads' common slope, places of P and T, and the looks at each lead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ecg.strip import Samples
+from ecg.waves_nets import (
+    TRACK_STEP_MS,
+    Floats,
+    Index,
+    Net,
+    Scene,
+    track_features,
+    wave_features,
+)
+from ecg.waves_views import Views
+
+QRS_BEFORE_S: Final = 0.16
+QRS_AFTER_S: Final = 0.24
+QRS_NEAR_S: Final = 0.06
+EDGE_FRACTION: Final = 0.10
+LONGEST_PR_S: Final = 0.40
+T_AFTER_S: Final = 0.04
+LATEST_T_S: Final = 0.70
+P_BEFORE_S: Final = 0.02
+P_AFTER_T_S: Final = 0.04
+T_HALF_S: Final = 0.16
+P_HALF_S: Final = 0.08
+_UNLIKELY: Final = -11.0
+
+
+def scene_of(views: Views, at: Samples) -> Scene:
+    """What the steps look at, for these views (live leads only) and QRS places (grid samples)."""
+    hz = views.hz
+    velocity = np.sqrt((views.fine_slope**2).mean(axis=0))
+    soft = np.sqrt((views.smooth_slope**2).mean(axis=0))
+    on, off, fiducial, velocity_top = _qrs_span(velocity, at, hz)
+    index = _windows(views.length, on - 0.02 * hz, int(0.24 * hz))
+    inside = np.arange(index.shape[1]) <= (off - on + 0.04 * hz)[:, None]
+    slope_top = np.where(inside, np.abs(views.fine_slope[:, index]), 0.0).max(axis=2)
+    seen = views.fine[:, index]
+    height = np.where(inside, seen, -np.inf).max(axis=2) - np.where(inside, seen, np.inf).min(axis=2)
+    rr = np.diff(fiducial) / hz
+    usual = float(np.median(rr)) if rr.size else 0.8
+    return Scene(
+        views=views,
+        velocity=velocity,
+        soft_velocity=soft,
+        on=on,
+        off=off,
+        fiducial=fiducial,
+        slope_top=np.maximum(slope_top, 1e-3),
+        velocity_top=np.maximum(velocity_top, 1e-3),
+        height=np.maximum(height, 1e-3),
+        soft_scale=max(1e-3, float(np.median(np.where(inside, soft[index], 0.0).max(axis=1)))),
+        height_scale=max(1e-3, float(np.sqrt((np.median(height, axis=1) ** 2).mean()))),
+        rr_before=np.append(usual, rr),
+        rr_after=np.append(rr, usual),
+    )
+
+
+def _windows(length: int, start: Samples, width: int) -> Index:
+    """int64 [beat, width], sample indices held at the strip's ends."""
+    return np.clip(np.rint(start).astype(np.int64)[:, None] + np.arange(width), 0, length - 1)
+
+
+def _qrs_span(velocity: Samples, at: Samples, hz: float) -> tuple[Samples, Samples, Samples, Samples]:
+    """Onset, offset, centre of energy (grid samples) and largest slope [beat], by the leads' common slope."""
+    before, after = int(QRS_BEFORE_S * hz), int(QRS_AFTER_S * hz)
+    start = np.rint(at - before)
+    v = velocity[_windows(velocity.size, start, before + after + 1)]
+    column = np.arange(v.shape[1])
+    near = np.abs(column - before) <= QRS_NEAR_S * hz
+    peak = np.where(near, v, 0.0).max(axis=1, keepdims=True)
+    strong = near & (v >= 0.5 * peak)
+    first, last = strong.argmax(axis=1), column[-1] - strong[:, ::-1].argmax(axis=1)
+    floor = np.minimum(np.median(v[:, : int(0.1 * hz)], axis=1, keepdims=True), 0.06 * peak)
+    low = v < EDGE_FRACTION * peak + floor
+    early, late = low.copy(), low.copy()
+    early[:, 2:] &= low[:, 1:-1] & low[:, :-2]
+    late[:, :-2] &= low[:, 1:-1] & low[:, 2:]
+    on = np.where(early & (column <= first[:, None]), column, 0).max(axis=1)
+    off = np.where(late & (column >= last[:, None]), column, column[-1]).min(axis=1)
+    energy = np.where((column >= on[:, None]) & (column <= off[:, None]), v * v, 0.0)
+    centre = (energy * column).sum(axis=1) / np.maximum(energy.sum(axis=1), 1e-12)
+    return start + on, start + off, start + centre, peak[:, 0]
+
+
+def consensus(found: Samples, fiducial: Samples, family: Index, hz: float) -> Floats:
+    """float32 [lead, beat, 4], units of 10 ms: where the other leads and the like beats have it, from where this one has it."""
+    by_leads = np.median(found, axis=0)
+    spread = np.quantile(found, (0.25, 0.75), axis=0) if found.shape[0] > 2 else np.stack((by_leads, by_leads))
+    usual = np.empty_like(found)
+    from_qrs = found - fiducial
+    for kind in np.unique(family):
+        of = family == kind
+        usual[:, of] = np.median(from_qrs[:, of], axis=1, keepdims=True) + fiducial[of]
+    out = np.stack((by_leads - found, spread[0] - found, spread[1] - found, usual - found), axis=2)
+    return np.clip(out * (100.0 / hz), -6.0, 6.0).astype(np.float32)
+
+
+def rounded(place: Samples) -> Index:
+    return np.rint(place).astype(np.int64)
+
+
+def tracks(scene: Scene, net: Net) -> tuple[Floats, Floats, float]:
+    """How much each instant looks like the middle of a P and of a T wave: log odds [position] each, and the positions' step.
+
+    Position k lies at grid sample k * step.
+    """
+    step = max(1, round(TRACK_STEP_MS * scene.views.hz / 1000.0))
+    at = np.arange(0, scene.views.length, step)
+    out = net(track_features(scene, at, since_qrs(scene, at)))
+    weight = np.exp(out - out.max(axis=1, keepdims=True))
+    share = weight[:, 1:] / weight.sum(axis=1, keepdims=True)
+    odds = np.log((share + 1e-5) / (1.0 - share + 1e-5))
+    return odds[:, 0], odds[:, 1], float(step)
+
+
+def since_qrs(scene: Scene, at: Index) -> Samples:
+    """Seconds since the last QRS ended at each of these grid samples (0 within one, 2 before the first)."""
+    which = np.searchsorted(scene.on, at, side="right") - 1
+    ended = np.where(which >= 0, scene.off[np.maximum(which, 0)], -2.0 * scene.views.hz)
+    return np.maximum((at - ended) / scene.views.hz, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a wave's middle is [beat], grid samples; the log odds there of this beat and of its family; whether there is room."""
+
+    at: Samples
+    seen: Floats
+    usual: Floats
+    is_there: npt.NDArray[np.bool_]
+
+
+def t_places(scene: Scene, track: Floats, step: float, family: Index) -> Place:
+    """The middle of each beat's T wave: between this QRS and the next one."""
+    hz = scene.views.hz
+    start = scene.off + T_AFTER_S * hz
+    stop = np.minimum(np.append(scene.on[1:] - T_AFTER_S * hz, np.inf), scene.off + LATEST_T_S * hz)
+    return _places(track, step, start, stop, rounded(scene.fiducial / step), int(1.15 * LATEST_T_S * hz / step), family)
+
+
+def p_places(scene: Scene, track: Floats, step: float, family: Index, t: Place) -> Place:
+    """The middle of the P wave before each QRS: after the T wave before it."""
+    hz = scene.views.hz
+    stop = scene.on - P_BEFORE_S * hz
+    after_t = np.append(-np.inf, np.where(t.is_there[:-1], t.at[:-1] + P_AFTER_T_S * hz, scene.off[:-1]))
+    width = int((LONGEST_PR_S + 0.1) * hz / step)
+    start = np.maximum(after_t, scene.on - LONGEST_PR_S * hz)
+    return _places(track, step, start, stop, rounded(scene.fiducial / step) - width, width, family)
+
+
+def _places(track: Floats, step: float, start: Samples, stop: Samples, base: Index, width: int, family: Index) -> Place:
+    """The likeliest instant within start..stop (grid samples) among ``width`` positions from ``base`` [beat].
+
+    The track is averaged over the beats of a family, and each beat is drawn to where its family has the wave.
+    """
+    index = base[:, None] + np.arange(width)
+    allowed = (index * step >= start[:, None]) & (index * step <= stop[:, None]) & (index >= 0) & (index < track.size)
+    seen = track[np.clip(index, 0, track.size - 1)]
+    usual = np.empty_like(seen)
+    for kind in np.unique(family):
+        of = family == kind
+        weight = allowed[of].sum(axis=0)
+        usual[of] = np.where(
+            weight > 0, np.where(allowed[of], seen[of], 0.0).sum(axis=0) / np.maximum(weight, 1), _UNLIKELY
+        )
+    best = np.where(allowed, seen + usual, -np.inf).argmax(axis=1)
+    row = np.arange(best.size)
+    return Place((base + best) * step, seen[row, best], usual[row, best], np.asarray(allowed.any(axis=1)))
+
+
+def presence_features(scene: Scene, family: Index, p: Place, t: Place) -> Floats:
+    """float32 [beat, feature]: what tells whether there is a P wave where it would be."""
+    hz = scene.views.hz
+    pr = (scene.fiducial - p.at) / hz
+    usual, mean, share = np.empty_like(pr), np.empty_like(pr), np.empty_like(pr)
+    for kind in np.unique(family):
+        of = family == kind
+        usual[of] = np.median(pr[of])
+        mean[of] = p.seen[of].mean()
+        share[of] = np.abs(pr[of] - usual[of]).mean()
+    after_t = np.append(1.0, (p.at[1:] - t.at[:-1]) / hz)
+    few = np.full(pr.shape, float(scene.height.shape[0] > 1))
+    return np.stack(
+        (
+            *(p.seen, p.usual, mean, np.full(pr.shape, p.seen.mean())),
+            *(pr * 5.0, np.minimum(np.abs(pr - usual), 0.2) * 20.0, np.minimum(share, 0.2) * 20.0),
+            *(np.clip(after_t, 0.0, 0.6) * 5.0, np.minimum(scene.rr_before, 1.5), few),
+        ),
+        axis=1,
+        dtype=np.float32,
+    )
+
+
+def presence(scene: Scene, family: Index, p: Place, t: Place, net: Net) -> Samples:
+    """[beat], 0..1: that there is a P wave."""
+    return 1.0 / (1.0 + np.exp(-net(presence_features(scene, family, p, t))[:, 0].astype(np.float64)))
+
+
+def upright(scene: Scene, centre: Samples, half_s: float) -> tuple[Floats, Floats]:
+    """float32 [lead, beat]: which way the wave about ``centre`` [beat] points (+1, -1), and how high it is, mV."""
+    views = scene.views
+    half = round(half_s * views.hz)
+    seen = views.smooth[:, np.clip(rounded(centre)[:, None] + np.arange(-half, half + 1), 0, views.length - 1)]
+    line = np.linspace(0.0, 1.0, 2 * half + 1)
+    seen = seen - (seen[..., :1] + (seen[..., -1:] - seen[..., :1]) * line)
+    top = np.take_along_axis(seen, np.abs(seen).argmax(axis=2)[..., None], axis=2)[..., 0]
+    return np.where(top < 0, -1.0, 1.0).astype(np.float32), np.maximum(np.abs(top), 0.005).astype(np.float32)
+
+
+def first_look(
+    scene: Scene, net: Net, centre: Samples, offsets_ms: tuple[int, ...], sign: Floats, height: Floats
+) -> Samples:
+    """[lead, beat, 3]: onset, peak, offset of the wave about ``centre`` [beat], grid samples."""
+    anchor = np.broadcast_to(rounded(centre), sign.shape)
+    return anchor[..., None] + net(wave_features(scene, anchor, offsets_ms, sign, height)) * (scene.views.hz / 1000.0)
+
+
+def second_features(
+    scene: Scene, found: Samples, which: int, family: Index, offsets_ms: tuple[int, ...], sign: Floats, height: Floats
+) -> tuple[Index, Floats]:
+    """Anchors [lead, beat] at what the first look found, and the features of the second look there."""
+    anchor = rounded(found[..., which])
+    seen = wave_features(scene, anchor, offsets_ms, sign, height)
+    others = consensus(found[..., which], scene.fiducial, family, scene.views.hz)
+    width = ((found[..., 2] - found[..., 0]) * (10.0 / scene.views.hz))[..., None]
+    return anchor, np.concatenate((seen, others, width), axis=2, dtype=np.float32)
