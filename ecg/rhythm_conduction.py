@@ -62,7 +62,7 @@ def of(view: View) -> Conduction:
 def _proven_free(view: View) -> Samples:
     """s: P waves without a QRS, between two beats that are seen, that look like the P waves with one."""
     free = np.flatnonzero(view.p_beat < 0)
-    if not free.size:
+    if not free.size or view.count < 2:
         return np.zeros(0)
     at = view.p_all_s[free]
     before = np.searchsorted(view.at_s, at) - 1

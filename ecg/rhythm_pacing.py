@@ -14,6 +14,7 @@ from ecg.strip import Samples
 _V_REACH_S: Final = 0.14
 """A ventricular spike lies so shortly before the QRS's main deflection (ours)."""
 _A_REACH_S: Final = 0.40
+_A_STEADY_S: Final = 0.03
 _REFRACTORY_S: Final = 0.32
 _ANSWER_S: Final = 0.36
 _LEAST: Final = 2
@@ -51,14 +52,18 @@ def of(view: View) -> Pacing:
 def _spikes_before(view: View) -> tuple[Flags, Flags]:
     """bool [beat] each: the last spike before it is ventricular; there's one at the distance of an atrial spike."""
     v, a = np.zeros(view.count, dtype=bool), np.zeros(view.count, dtype=bool)
+    delays: list[float] = []
     for spike in view.spikes_s.tolist():
         after = int(np.searchsorted(view.at_s, spike - 0.005))
         if after >= view.count:
             continue
         delay = float(view.at_s[after]) - spike
         v[after] |= delay <= _V_REACH_S
-        a[after] |= _V_REACH_S < delay <= _A_REACH_S
-    return v, a
+        if _V_REACH_S < delay <= _A_REACH_S:
+            a[after] = True
+            delays.append(delay)
+    # The AV node's delay is steady; spikes that take no notice of the beats come at any distance.
+    return (v, a) if len(delays) > 1 and float(np.std(delays)) < _A_STEADY_S else (v, np.zeros_like(a))
 
 
 def _paced(key: str, which: Flags, view: View) -> Statement:
