@@ -251,7 +251,9 @@ def _finished(whole: _Whole, seconds: float, fs_hz: float, profile: str) -> Long
     events = _events(log, whole)
     measured = _measured(whole.measured, log)
     facts = _facts(whole, log, events)
-    said = statements.validated((*_rhythm_statements(whole, log, events, af_s), *_form_statements(whole.said)))
+    said = statements.validated(
+        (*_rhythm_statements(whole, log, events, af_s), *_form_statements(whole.said), *_readable(whole, log, seconds))
+    )
     rate = measured.get("heart_rate")
     rhythm = Rhythm(said, np.zeros(0, dtype=bool), rate, measured.get("atrial_rate"), facts)
     return LongReading(
@@ -365,6 +367,15 @@ def _rhythm_statements(whole: _Whole, log: BeatLog, events: tuple[Event, ...], a
             evidence = tuple(Evidence("episode_s", e - b, "s", "", "", b, e) for b, e in spans[:5])
             yield Statement(key, whole.certainty.get(key, 0.5), evidence)
     yield from _ectopy(log, events)
+
+
+def _readable(whole: _Whole, log: BeatLog, seconds: float) -> Iterator[Statement]:
+    """What is said of a recording that could not be read, or of less than half of it: it's never green."""
+    lost = Evidence("unusable_s", whole.unusable_s, "s", f"> {0.5 * seconds:.0f} s")
+    if not len(log):
+        yield Statement("uninterpretable", 1.0, (lost,))
+    elif whole.unusable_s > 0.5 * seconds:
+        yield Statement("poor_quality", 1.0, (lost,))
 
 
 def _ectopy(log: BeatLog, events: tuple[Event, ...]) -> Iterator[Statement]:
