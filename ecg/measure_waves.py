@@ -143,9 +143,12 @@ def notches(inside: Samples, waves: int) -> int:
 
 
 def st_values(row: Samples, off: float, fs_hz: float) -> dict[str, float]:
-    """Levels at J, J + 40, 60, 80 ms, mV, and the slope J to J + 80 ms, mV/s; what the beat doesn't reach is left out."""
+    """Levels at J (the 4 ms from there), J + 40, 60, 80 ms, mV, and the slope J to J + 80 ms, mV/s.
+
+    What the beat does not reach is left out.
+    """
     out: dict[str, float] = {}
-    for key, after_ms, wide_ms in (("st_j", 0, 2), ("st_j40", 40, 4), ("st_j60", 60, 4), ("st_j80", 80, 4)):
+    for key, after_ms, wide_ms in (("st_j", 2, 2), ("st_j40", 40, 4), ("st_j60", 60, 4), ("st_j80", 80, 4)):
         level = _level(row, off + after_ms * fs_hz / 1000, wide_ms * fs_hz / 1000)
         if level is not None:
             out[key] = level

@@ -609,7 +609,7 @@ def _ane() -> dict[str, Spec]:
 
     high = {"V1": (0.1, 2.2), "V2": (0.2, 2.6), "V3": (0.5, 1.8)}
     lvh = normal_leads() | {
-        n: lead(0.0, r, s, p=(0.07, -0.1) if n == "V1" else 0.08, t=0.35) for n, (r, s) in high.items()
+        n: lead(0.0, r, s, p=(0.07, -0.13) if n == "V1" else 0.08, t=0.35) for n, (r, s) in high.items()
     }
     lvh |= {n: lead(0.1, r, 0.1, p=0.08, t=-0.25, st=-0.1) for n, r in (("V5", 2.9), ("V6", 2.4))}
     lvh |= {"I": lead(0.05, 1.6, 0.05, p=0.09, t=-0.15, st=-0.05), "II": lead(0.05, 0.9, 0.1, p=0.12, t=0.1)}
