@@ -13,6 +13,7 @@ from ecg.formats.dicom import WaveformIdentity, write_dicom
 from ecg.formats.dicom import read_dicom as read_dicom_signal
 from ecg.formats.long import open_long
 from ecg.formats.long_signal import LongSignal
+from ecg.formats.recognise import Format, recognise
 from ecg.formats.recognise import read as read_files
 from ecg.heart_leads import heart_leads
 from ecg.holter import LONG_S
@@ -30,6 +31,7 @@ __all__ = [
     "LongSignal",
     "SignalReader",
     "WaveformIdentity",
+    "is_known_format",
     "is_long",
     "open_long",
     "read_dicom_signal",
@@ -78,6 +80,11 @@ def to_long_input(
         device=_device(long.head),
     )
     return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, long=given)
+
+
+def is_known_format(head: bytes) -> bool:
+    """Whether a file that begins so is in a format that we can name, readable or not."""
+    return recognise(head) not in (Format.UNKNOWN, Format.EMPTY)
 
 
 def is_long(long: LongSignal) -> bool:

@@ -34,9 +34,13 @@ class Source:
     load: Callable[[], bytes]
 
 
+def is_waveform(source: Source) -> bool:
+    return source.sop_class_uid.startswith(_WAVEFORM)
+
+
 def model_input(study_uid: str, sources: Sequence[Source]) -> ModelInput | Abstention:
     """The first recording or film of the study that can be read; else why there is none.  Raises Unavailable."""
-    waveforms = [s for s in sources if s.sop_class_uid.startswith(_WAVEFORM)]
+    waveforms = [s for s in sources if is_waveform(s)]
     films = [s for s in sources if s.modality in _FILM_MODALITIES]
     answer: ModelInput | Abstention = Abstention(_UNKNOWN_KIND)
     for source in (*waveforms, *films):

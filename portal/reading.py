@@ -29,9 +29,9 @@ from center.reads import (
     StatementLine,
 )
 from dicom_gateway.room import scan
-from ecg.room import read_files, to_model_input
+from ecg.room import is_known_format, is_long, open_long, read_files, to_long_input, to_model_input
 from inference.room import Reader
-from portal.inputs import Source, model_input
+from portal.inputs import Source, is_waveform, model_input
 from portal.workers import in_order
 
 log = observe.log("portal")
@@ -39,6 +39,9 @@ log = observe.log("portal")
 _MOST_BYTES: Final = 4 << 30
 _MODALITY: Final = 0x00080060
 _HEAD_BYTES: Final = 132
+_LOOKED_AT_BYTES: Final = 1 << 16
+_LARGE_BYTES: Final = 1 << 20
+"""A minute and a half of twelve leads; what is smaller is read whole."""
 #: A data set without preamble begins with an element of group 0002 or 0008, little endian (PS3.10 7.1).
 _BARE_DATA_SETS: Final = (b"\x02\x00", b"\x08\x00")
 _BROKE: Final = Reason("read_failed", "程序读取时出错，这份没有初读。", "The program failed on this one: no read.")
@@ -55,10 +58,11 @@ Line = dict[str, Any]
 
 @dataclass(slots=True)
 class Study:
-    """Files that belong together. kind: dicom | wfdb | other."""
+    """Files that belong together. kind: dicom | wfdb | other; annotations: of a .hea, which are no recordings."""
 
     kind: str
     files: list[Path] = field(default_factory=list)
+    annotations: list[Path] = field(default_factory=list)
     study_uid: str = ""
     sources: list[Source] = field(default_factory=list)
 
@@ -102,16 +106,17 @@ def files_of(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def grouped(files: list[Path]) -> list[Study]:
-    """Studies in the order of their first file; a .hea takes the signal files that it names."""
+    """Studies in the order of their first file; a .hea takes the signal files that it names, and its annotations."""
     signals = _wfdb_signals(files)
-    taken = {signal for group in signals.values() for signal in group}
+    beside = _wfdb_annotations(files, signals)
+    taken = {file for group in (*signals.values(), *beside.values()) for file in group}
     studies: list[Study] = []
     by_uid: dict[str, Study] = {}
     for path in files:
         if path in taken:
             continue
         if path in signals:
-            studies.append(Study("wfdb", [path, *signals[path]]))
+            studies.append(Study("wfdb", [path, *signals[path]], beside[path]))
         elif (found := _dicom_source(path)) is not None:
             study_uid, source = found
             if study_uid not in by_uid:
@@ -136,6 +141,8 @@ def line(study: Study, readers: Readers, *, every_lead: bool = False) -> Line:
 
 def _of(study: Study) -> Line:
     out: Line = {"path": str(study.files[0]), "files": [str(f) for f in study.files]}
+    if study.annotations:
+        out["annotation_files"] = [str(f) for f in study.annotations]
     return out | ({"study_instance_uid": study.study_uid} if study.study_uid else {})
 
 
@@ -174,6 +181,27 @@ def _wfdb_signals(files: list[Path]) -> dict[Path, list[Path]]:
     return out
 
 
+def _wfdb_annotations(files: list[Path], signals: Mapping[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Each .hea with the files of its own name beside it that are no signals and no recordings by themselves."""
+    named = {signal for group in signals.values() for signal in group}
+    headers = {(header.parent, header.stem): header for header in signals}
+    out: dict[Path, list[Path]] = {header: [] for header in signals}
+    for path in files:
+        header = headers.get((path.parent, path.stem))
+        if header is not None and path not in named and path not in signals and _says_nothing(path):
+            out[header].append(path)
+    return out
+
+
+def _says_nothing(path: Path) -> bool:
+    """In no format that is known."""
+    try:
+        with path.open("rb") as file:
+            return not is_known_format(file.read(_LOOKED_AT_BYTES))
+    except OSError:
+        return False
+
+
 def _dicom_source(path: Path) -> tuple[str, Source] | None:
     """(study, instance) when the file is DICOM that can be scanned."""
     try:
@@ -202,11 +230,31 @@ def _file_digest(path: Path) -> str:
 
 
 def _input(study: Study) -> ModelInput | Abstention:
+    if (long := _long_input(study)) is not None:
+        return long
     if study.kind == "dicom":
         return model_input(study.study_uid, study.sources)
-    contents = {f.name: f.read_bytes() for f in study.files}
-    digest = hashlib.sha256("".join(hashlib.sha256(c).hexdigest() for c in contents.values()).encode()).hexdigest()
-    return to_model_input(read_files(contents), "", (), digest)
+    return to_model_input(read_files({f.name: f.read_bytes() for f in study.files}), "", (), _digest(study))
+
+
+def _long_input(study: Study) -> ModelInput | None:
+    """A recording of hours stays on the disk and is read from there, block by block; None: anything else."""
+    if sum(f.stat().st_size for f in study.files) < _LARGE_BYTES or not all(map(is_waveform, study.sources)):
+        return None
+    opened = open_long({f.name: _mapped(f) for f in study.files if f.stat().st_size})
+    if opened is None or not is_long(opened):
+        return None
+    return to_long_input(opened, study.study_uid, tuple(s.sop_uid for s in study.sources), _digest(study))
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The file's bytes, as long as somebody holds them."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _digest(study: Study) -> str:
+    return hashlib.sha256("".join(_file_digest(f) for f in study.files).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------- printing

@@ -120,9 +120,9 @@ def _leading(newest: Sequence[StoredRead]) -> MachineFlag:
 
 
 def _stated(read: PreliminaryRead) -> Text:
-    """The gravest rule that was met, then the first statements, then the rate."""
-    rules = [r for r in read.critical.rules if r.tier in (Tier.ORANGE, Tier.YELLOW)] if read.critical else []
-    leading: list[CriticalRule | StatementLine] = [*sorted(rules, key=lambda r: r.tier.rank)[:1], *read.statements]
+    """A rule that asks to be read next, then the first statements, then the rate."""
+    rules = [r for r in read.critical.rules if r.tier is Tier.ORANGE] if read.critical else []
+    leading: list[CriticalRule | StatementLine] = [*rules[:1], *read.statements]
     zh, en = ([*dict.fromkeys(words)][:2] for words in zip(*((s.zh, s.en) for s in leading), strict=True))
     rate = next((m.value for m in read.measurements if m.key == "heart_rate"), None)
     if rate is not None:

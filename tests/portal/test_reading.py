@@ -12,6 +12,7 @@ from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from center.reads import ModelInput, Outcome, PreliminaryRead, Tier
@@ -68,6 +69,32 @@ def test_a_header_and_its_signal_are_one_study(folder: Path) -> None:
     assert [Path(f).name for f in line["files"]] == ["b_rec.hea", "b_rec.dat"]
 
 
+def test_annotations_beside_a_header_are_no_recordings(folder: Path) -> None:
+    (folder / "b_rec.atr").write_bytes(b"\x12\x70\x00\x00" * 9)
+    (folder / "z_other.atr").write_bytes(b"\x12\x70\x00\x00" * 9)
+    lines = list(read_paths([folder], READERS))
+    assert [Path(x["path"]).name for x in lines][1:3] == ["b_rec.hea", "c.pdf"] and len(lines) == 6
+    assert [Path(f).name for f in lines[1]["annotation_files"]] == ["b_rec.atr"]
+
+
+def test_a_recording_of_hours_is_read_block_by_block_from_the_disk(tmp_path: Path) -> None:
+    long = make_ecg(1, heart_rate=60, fs_hz=250.0, seconds=1500.0, leads=("I", "II", "V1", "V5"))
+    for file, raw in write_wfdb(long, "day").items():
+        (tmp_path / file).write_bytes(raw)
+    seen: list[ModelInput] = []
+
+    def reader(given: ModelInput) -> PreliminaryRead:
+        seen.append(given)
+        return echo(given)
+
+    (line,) = read_paths([tmp_path], {"ecg": reader})
+    assert line["outcome"] == "read" and seen[0].recording is None and seen[0].long is not None
+    assert seen[0].long.seconds == 1500 and seen[0].every_beat
+    assert seen[0].long.leads[:6] == ("I", "II", "III", "aVR", "aVL", "aVF")  # completed from I and II
+    block = seen[0].long.block(250_000, 250_500)
+    assert np.allclose(block[0], long.lead("I")[250_000:250_500], atol=0.002)
+
+
 def test_files_of_one_study_share_a_line(tmp_path: Path) -> None:
     import io
 
@@ -102,8 +129,10 @@ def test_the_command_prints_json_lines_and_ends_with_0(folder: Path) -> None:
     lines = [json.loads(x) for x in done.stdout.splitlines()]
     assert len(lines) == 5
     ecg = lines[1]
-    assert ecg["model"]["name"] == "ecg_rate_xqrs" and abs(ecg["measurements"][0]["value"] - 80) < 2
-    assert ecg["fs_hz"] == 500 and ecg["beats"] and set(ecg["beats"][0]) == {"sample"}
+    measured = {m["key"]: m for m in ecg["measurements"] if "lead" not in m}
+    assert ecg["model"]["name"] == "helan_ecg" and abs(measured["heart_rate"]["value"] - 80) < 2
+    assert measured["qrs_duration"]["unit"] == "ms" and ecg["statements"] and ecg["critical"]["tier"]
+    assert ecg["fs_hz"] == 500 and {"sample", "class", "qrs_on", "qrs_off"} <= set(ecg["beats"][5])
     assert lines[0]["model"]["name"] == "chest_film" and lines[0]["outcome"] in ("read", "abstained")
     assert "单" not in done.stderr and "SHAN" not in done.stderr
 
