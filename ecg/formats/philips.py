@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -249,9 +250,9 @@ def _notes(root: Element) -> tuple[DeviceNote, ...]:
     return tuple(dict.fromkeys(note for note in notes if note.text))[:_MAX_NOTES]
 
 
-def _children(element: Element, name: str) -> list[Element]:
+def _children(element: Element, name: str) -> Sequence[Element]:
     found = element.find(name)
-    return found.children if found else []
+    return found.children if found else ()
 
 
 def _measurement(element: Element) -> DeviceNote | None:

@@ -7,8 +7,7 @@ never fetched; one with declarations of its own is refused, since only there can
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 from xml.parsers import expat
 
@@ -31,17 +30,20 @@ _CODECS: Final = {
     **dict.fromkeys(("shift_jis", "shift-jis", "windows-31j"), "cp932"),
     **{name: name for name in ("iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251", "euc-jp", "euc-kr")},
 }
+_NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 _NOT_WELL_FORMED: Final = ("不是完整的 XML", "is not complete XML")
 
 
-@dataclass(slots=True)
 class Element:
     """One element: local name and attribute names in lower case, the text before its first child."""
 
-    name: str
-    attributes: dict[str, str] = field(default_factory=dict[str, str])
-    children: list[Element] = field(default_factory=list["Element"])
-    text: str = ""
+    __slots__ = ("attributes", "children", "name", "text")
+
+    def __init__(self, name: str, attributes: Mapping[str, str] = _NO_ATTRIBUTES) -> None:
+        self.name = name
+        self.attributes = attributes
+        self.children: Sequence[Element] = ()  # a list from the first child on: most have none
+        self.text = ""
 
     def all(self, path: str) -> list[Element]:
         """The elements at this path of names (``a/b``), below this one."""
@@ -179,8 +181,14 @@ def _parse(text: str, file: str) -> Element:
         count += 1
         if count > _MAX_ELEMENTS or len(path) > _MAX_DEPTH:
             raise _too_much(file)
-        element = Element(local(name), {local(key): value for key, value in attributes.items()} if attributes else {})
-        path[-1].children.append(element)
+        element = Element(local(name))
+        if attributes:
+            element.attributes = {local(key): value for key, value in attributes.items()}
+        siblings = path[-1].children
+        if isinstance(siblings, list):
+            siblings.append(element)
+        else:
+            path[-1].children = [element]
         path.append(element)
 
     def end(_name: str) -> None:
