@@ -8,6 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 
+#: Whose critical values an ECG may be graded by; the rules lie in the heart room (a test holds both to the same names).
+CRITICAL_PROFILES = ("national_2017", "zhejiang", "zhejiang:first", "zhejiang:revised", "shanxi")
+
+
 class SettingsError(ValueError):
     """A setting that can't be used; its text says which and why."""
 
@@ -47,6 +51,7 @@ class Settings:
     trusted_proxy: str
     quiet_s: float | None  # completion: quiet seconds for every modality, for trials; None: by modality
     ladder_minutes: tuple[float, ...] | None  # critical ladder, for trials; None: policy
+    critical_profile: str  # whose critical values an ECG is graded by
     reserve_bytes: int | None  # disk's reserve; None: 2 GB or 5 %, whichever is less
 
     @classmethod
@@ -82,6 +87,7 @@ class Settings:
             trusted_proxy=proxy,
             quiet_s=_number(environ, "HELAN_QUIET_S"),
             ladder_minutes=_numbers(environ, "HELAN_LADDER_MINUTES"),
+            critical_profile=_one_of(environ, "HELAN_CRITICAL_PROFILE", CRITICAL_PROFILES),
             reserve_bytes=_whole(environ, "HELAN_RESERVE_BYTES"),
         )
 

@@ -144,7 +144,7 @@ def read_long(
         _take(whole, strip_of(recording), begin, start, stop, fs_hz)
         if progress is not None:
             progress(stop / length)
-    return _finished(whole, length / fs_hz, fs_hz, profile)
+    return _finished(whole, length / fs_hz, fs_hz, profile, age_years)
 
 
 def _cores(length: int, fs_hz: float) -> Iterator[tuple[int, int]]:
@@ -244,7 +244,7 @@ def _note_rhythm(whole: _Whole, rhythm: Rhythm, start_s: float, stop_s: float, f
 # ---- the whole ----
 
 
-def _finished(whole: _Whole, seconds: float, fs_hz: float, profile: str) -> LongReading:
+def _finished(whole: _Whole, seconds: float, fs_hz: float, profile: str, age_years: float | None) -> LongReading:
     log = _reclassed(joined(whole.logs, fs_hz), whole)
     af = merged(whole.spans.get("afib", []) + whole.spans.get("aflutter", []), 1.0)
     af_s = sum(end - begin for begin, end in af)
@@ -261,7 +261,7 @@ def _finished(whole: _Whole, seconds: float, fs_hz: float, profile: str) -> Long
         beats=log,
         measurements=measured,
         statements=said,
-        critical=critical.grade(said, measured, rhythm, seconds=seconds, profile=profile),
+        critical=critical.grade(said, measured, rhythm, seconds=seconds, profile=profile, age_years=age_years),
         events=events,
         strips=key_strips(events, seconds),
         hours=hours(log, seconds),

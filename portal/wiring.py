@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from center.notifier import LogNotifier
 from center.objects.directory import DirectoryStore
 from center.objects.s3 import S3Store
 from center.ports import ObjectStore
-from center.settings import Settings
+from center.settings import CRITICAL_PROFILES, Settings
 from center.signing import CenterSealer, CertificateSigner
 from center.web import Web
 from dicom_gateway.room import Gateway, report_sop_uid
@@ -162,27 +162,29 @@ def inference_handlers(parts: Parts) -> dict[str, Handler]:
     """The models are loaded here; one that is refused stays out, and its studies go on without it."""
     registry = _models(parts.settings.device)
     _note_models(parts, registry)
-    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), _readers(registry), parts.clock)
+    readers = _readers(registry, parts.settings.critical_profile)
+    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), readers, parts.clock)
     return {"inference.read_study": room.read_study}
 
 
-def readers(device: str) -> Mapping[str, Reader]:
+def readers(device: str, critical_profile: str = CRITICAL_PROFILES[0]) -> Mapping[str, Reader]:
     """Who reads which kind of input: no database needed.  The film's model is loaded when the first film comes."""
-    return _WhenAsked(device)
+    return _WhenAsked(device, critical_profile)
 
 
 class _WhenAsked(Mapping[str, Reader]):
     """An ECG waits for no film model."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, critical_profile: str) -> None:
         self._device = device
+        self._profile = critical_profile
         self._loaded: Mapping[str, Reader] | None = None
 
     def __getitem__(self, kind: str) -> Reader:
         if kind == "ecg":
-            return read_ecg
+            return partial(read_ecg, profile=self._profile)
         if self._loaded is None:
-            self._loaded = _readers(_models(self._device))
+            self._loaded = _readers(_models(self._device), self._profile)
         return self._loaded[kind]
 
     def __iter__(self) -> Iterator[str]:
@@ -209,8 +211,8 @@ def _note_models(parts: Parts, registry: Registry) -> None:
     parts.reads.note_model(ECG_MODEL, ECG_VERSION, "", serving=True, reason="", now=now)  # code of ours, no weights
 
 
-def _readers(registry: Registry) -> Mapping[str, Reader]:
-    out: dict[str, Reader] = {"ecg": read_ecg}
+def _readers(registry: Registry, critical_profile: str) -> Mapping[str, Reader]:
+    out: dict[str, Reader] = {"ecg": partial(read_ecg, profile=critical_profile)}
     if (film := registry.films.get("chest_film")) is not None:
         out["film"] = film_reader(film)
     return out

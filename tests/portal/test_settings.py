@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from center.settings import Settings, SettingsError
+from center.settings import CRITICAL_PROFILES, Settings, SettingsError
+from ecg.critical import PROFILES
 
 
 def test_nothing_set_is_a_complete_loopback_center() -> None:
@@ -39,6 +40,7 @@ def test_nothing_set_is_a_complete_loopback_center() -> None:
         ({"HELAN_TRUSTED_PROXY": "proxy"}, "HELAN_TRUSTED_PROXY"),
         ({"HELAN_HTTP": "0.0.0.0:8080"}, "HELAN_TLS_CERT"),
         ({"HELAN_QUIET_S": "soon"}, "HELAN_QUIET_S"),
+        ({"HELAN_CRITICAL_PROFILE": "elsewhere"}, "HELAN_CRITICAL_PROFILE"),
         ({"HELAN_RESERVE_BYTES": "2 GB"}, "HELAN_RESERVE_BYTES"),
         ({"HELAN_LADDER_MINUTES": "0;5"}, "HELAN_LADDER_MINUTES"),
     ],
@@ -81,3 +83,8 @@ def test_no_secret_is_shown() -> None:
     assert "hush" not in str(shown)
     assert shown["database"] == "(set)"
     assert shown["objects"] == "s3://helan-objects"
+
+
+def test_the_profiles_of_critical_values_are_those_that_the_heart_room_has() -> None:
+    assert CRITICAL_PROFILES == PROFILES
+    assert Settings.parse({}).critical_profile == "national_2017"
