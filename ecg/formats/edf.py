@@ -74,11 +74,12 @@ class _File:
 
 
 def looks_like_edf(content: Buffer) -> bool:
-    """Whether these bytes begin as EDF or BDF does: its version, then printable text."""
+    """Whether these bytes begin as EDF or BDF does: its version, then text, and numbers where they belong."""
     head = bytes(content[:_FIXED_BYTES])
     if head.startswith(_BDF_MARK):
         return True
-    return head.startswith(_EDF_MARK) and all(32 <= byte < 127 for byte in head)
+    is_text = min(head, default=0) >= 32  # a name may be in any characters, but is no control character
+    return is_text and head.startswith(_EDF_MARK) and re.fullmatch(rb"\d{1,8} *", head[184:192]) is not None
 
 
 def read_edf(content: bytes, file: str = "ECG") -> EcgSignal:

@@ -170,8 +170,8 @@ def _counts(encoded: _Encoded, n: int, count: int, huffman: Huffman | None, file
     """The stored values of a lead, differences undone."""
     stream = encoded.streams[n]
     if huffman is None:
-        found = (np.frombuffer(stream[: 2 * count], dtype="<i2").astype(np.int64), len(stream) - 2 * count)
-        found = found if found[0].size == count else None
+        raw = np.frombuffer(stream[: len(stream) // 2 * 2], dtype="<i2").astype(np.int64)
+        found = (raw[:count], len(stream) - 2 * count) if raw.size >= count else None
     else:
         found = decode(stream, count, huffman)
     if found is None or found[1] > _SPARE_BYTES or not count:

@@ -54,7 +54,7 @@ def write_scp(signal: EcgSignal, notes: Sequence[DeviceNote] | None = None) -> b
     }
     statements = signal.annotations if notes is None else notes
     bodies |= {8: _statements(signal, statements)} if statements else {}
-    return _record(bodies)
+    return record_of(bodies)
 
 
 def _span(row: npt.NDArray[np.float64]) -> tuple[int, int]:
@@ -71,7 +71,8 @@ def _span(row: npt.NDArray[np.float64]) -> tuple[int, int]:
 # ---- frame ----
 
 
-def _record(bodies: dict[int, bytes]) -> bytes:
+def record_of(bodies: dict[int, bytes]) -> bytes:
+    """A whole record of these sections (number -> what follows the header), with its pointers and checksums."""
     sections: dict[int, bytes] = {number: _section(number, body) for number, body in bodies.items()}
     size = 16 + 10 * len(_LISTED)
     at = 7  # positions count from 1, and the record's own checksum and length come first

@@ -1,0 +1,253 @@
+"""EDF and BDF, plain and plus: beside the edfio package, with gaps, mixed rates and 24 bits, and damage."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import edfio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from center.errors import Unreadable
+from ecg.formats.edf import looks_like_edf, open_edf, read_edf
+from ecg.formats.kinds import heart_leads, is_heart, lead_name
+from tests.outside import outside_data
+
+
+@dataclass(frozen=True)
+class Made:
+    """A signal of a made file: counts [record, sample]."""
+
+    label: str
+    counts: np.ndarray
+    unit: str = "uV"
+    low: str = "-3276.8"
+    high: str = "3276.7"
+    prefilter: str = "HP:0.05Hz LP:150Hz N:50Hz"
+
+
+def make_edf(
+    signals: Sequence[Made],
+    *,
+    record_s: str = "1",
+    records: int | None = None,
+    kind: str = "",
+    notes: Sequence[str] = (),
+    width: int = 2,
+    patient: str = "H-7 F 03-FEB-1960 张_三",
+    recording: str = "Startdate 22-NOV-2026 A-9 T Recorder_3",
+) -> bytes:
+    """An EDF file (width 2) or BDF file (3); notes: for each record the bytes of its annotation lists, as text."""
+    limit = 1 << (8 * width - 1)
+    count = len(signals[0].counts)
+    note_bytes = 60
+    total = len(signals) + bool(notes)
+    fixed = (b"0" if width == 2 else b"\xffBIOSEMI").ljust(8)
+    fixed += patient.encode()[:80].ljust(80) + recording.encode().ljust(80) + b"22.11.2608.30.15"
+    fixed += (
+        f"{256 * (total + 1):<8}{kind:<44}{count if records is None else records:<8}{record_s:<8}{total:<4}".encode()
+    )
+    rows = [
+        (s.label, "", s.unit, s.low, s.high, str(-limit), str(limit - 1), s.prefilter, str(s.counts.shape[1]), "")
+        for s in signals
+    ]
+    label = "EDF Annotations" if width == 2 else "BDF Annotations"
+    rows += [(label, "", "", "-1", "1", str(-limit), str(limit - 1), "", str(note_bytes // width), "")] if notes else []
+    widths = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
+    head = fixed + b"".join(row[n].encode().ljust(widths[n]) for n in range(10) for row in rows)
+    body = b""
+    for n in range(count):
+        body += b"".join(_stored(s.counts[n], width) for s in signals)
+        body += notes[n].encode().ljust(note_bytes, b"\0") if notes else b""
+    return head + body
+
+
+def _stored(counts: np.ndarray, width: int) -> bytes:
+    whole = counts.astype("<i4").view(np.uint8).reshape(-1, 4)
+    return whole[:, :width].tobytes()
+
+
+def _counts(records: int, samples: int, seed: int = 0, limit: int = 30000) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-limit, limit, (records, samples))
+
+
+# ---- beside edfio ----
+
+
+@pytest.mark.parametrize(("name", "other"), [("psg_short.edf", edfio.read_edf), ("psg_short.bdf", edfio.read_bdf)])
+def test_the_outside_files_read_as_edfio_reads_them(name: str, other: object) -> None:
+    path = outside_data(f"ecg_formats/{name}")
+    signal = read_edf(path.read_bytes())
+    truth = {s.label: s.data / 1000 for s in other(path).signals}  # pyright: ignore[reportCallIssue]
+    assert signal.leads == ("EEG Fpz-Cz", "EEG Pz-Oz", "EOG horizontal", "EMG submental")
+    assert (signal.fs_hz, signal.recorded_at, signal.sex) == (100, "1989-04-24T16:13:00", "F")
+    for lead, values in zip(signal.leads, signal.samples, strict=True):
+        assert np.abs(values[:: values.size // truth[lead].size] - truth[lead]).max() < 1e-12
+    assert [issue.code for issue in signal.issues] == ["not_an_ecg", "held", "signals_left_out"]
+    assert "Temp rectal" in signal.issues[2].en
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from([2, 3]))
+def test_a_made_file_reads_as_edfio_reads_it(seed: int, records: int, width: int) -> None:
+    limit = 30000 if width == 2 else 8_000_000
+    signals = [
+        Made("ECG II", _counts(records, 25, seed, limit)),
+        Made("V1", _counts(records, 25, seed + 1, limit), "mV"),
+    ]
+    content = make_edf(signals, width=width, patient="X X X X")
+    truth = (edfio.read_edf if width == 2 else edfio.read_bdf)(content)
+    signal = read_edf(content)
+    assert signal.leads == ("II", "V1")
+    assert np.allclose(signal.samples[0], truth.signals[0].data / 1000, rtol=1e-9, atol=1e-12)
+    assert np.allclose(signal.samples[1], truth.signals[1].data, rtol=1e-9, atol=1e-12)
+
+
+# ---- what it holds ----
+
+
+def test_its_header_is_read() -> None:
+    signal = read_edf(make_edf([Made("EKG II", _counts(2, 250))], kind="EDF+C", notes=["+0\x14\x14\0", "+1\x14\x14\0"]))
+    assert (signal.patient_id, signal.patient_name, signal.sex, signal.birth_date) == ("H-7", "张 三", "F", "19600203")
+    assert (signal.recorded_at, signal.accession_number, signal.device) == ("2026-11-22T08:30:15", "A-9", "Recorder 3")
+    assert (signal.filters.high_pass_hz, signal.filters.low_pass_hz, signal.filters.notch_hz) == (0.05, 150, 50)
+    assert (signal.leads, signal.source_format, signal.issues) == (("II",), "EDF+", ())
+
+
+def test_annotations_are_kept_with_their_times() -> None:
+    notes = ["+0\x14\x14\0+0.5\x152\x14AF\x14pause\x14\0", "+1\x14\x14\0+1.25\x14早搏\x14\0"]
+    signal = read_edf(make_edf([Made("II", _counts(2, 250))], kind="EDF+C", notes=notes))
+    assert [note.text for note in signal.annotations] == ["0.5 s: AF (2 s)", "0.5 s: pause (2 s)", "1.25 s: 早搏"]
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_gaps_of_a_discontinuous_file_are_empty(width: int) -> None:
+    counts = _counts(3, 100)
+    notes = ["+5\x14\x14\0", "+6\x14\x14\0", "+9.5\x14\x14\0"]
+    kind = "EDF+D" if width == 2 else "BDF+D"
+    signal = read_edf(make_edf([Made("II", counts)], kind=kind, notes=notes, width=width))
+    plain = read_edf(make_edf([Made("II", counts)], width=width))
+    assert signal.samples.shape == (1, 550)
+    assert np.array_equal(signal.samples[0, :200], plain.samples[0, :200])
+    assert np.isnan(signal.samples[0, 200:450]).all()
+    assert np.array_equal(signal.samples[0, 450:], plain.samples[0, 200:])
+    assert [issue.code for issue in signal.issues] == ["gaps"]
+
+
+@pytest.mark.parametrize(
+    "notes", [["+5\x14\x14\0", "+5.5\x14\x14\0"], ["+5\x14\x14\0", "+1\x14\x14\0"], ["+5\x14\x14\0", "x"]]
+)
+def test_records_without_a_time_or_out_of_time_are_refused(notes: list[str]) -> None:
+    with pytest.raises(Unreadable):
+        read_edf(make_edf([Made("II", _counts(2, 100))], kind="EDF+D", notes=notes))
+
+
+def test_a_gap_of_years_is_refused_and_not_filled() -> None:
+    notes = ["+0\x14\x14\0", "+999999999999\x14\x14\0"]
+    with pytest.raises(Unreadable, match="impossible length"):
+        read_edf(make_edf([Made("II", _counts(2, 100))], kind="EDF+D", notes=notes))
+
+
+def test_the_rate_is_that_of_the_ecg_and_slower_voltages_are_held() -> None:
+    eeg, ecg, slow = _counts(2, 512, 1), _counts(2, 256, 2), _counts(2, 64, 3)
+    pulse = Made("Pleth", _counts(2, 256, 4), "%")
+    signal = read_edf(make_edf([Made("EEG C3-A2", eeg), Made("ECG", ecg), Made("EMG Chin", slow), pulse]))
+    assert (signal.leads, signal.fs_hz) == (("ECG", "EMG Chin"), 256)
+    assert np.allclose(signal.samples[0], ecg.reshape(-1) * 1e-4, atol=1e-7)
+    assert np.allclose(signal.samples[1], np.repeat(slow.reshape(-1), 4) * 1e-4, atol=1e-7)
+    assert [issue.code for issue in signal.issues] == ["held", "signals_left_out"]
+    assert "EEG C3-A2" in signal.issues[1].zh
+
+
+def test_unknown_labels_are_leads_and_electrodes_of_a_head_are_not() -> None:
+    assert read_edf(make_edf([Made("CH1", _counts(1, 250)), Made("CH2", _counts(1, 250))])).issues == ()
+    signal = read_edf(make_edf([Made("Fp1-A2", _counts(1, 250)), Made("O2", _counts(1, 250))]))
+    assert [issue.code for issue in signal.issues] == ["not_an_ecg"]
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("ECG II", "II"), ("EKG", "ECG"), ("ekg v1", "V1"), ("ECG Lead aVF", "aVF"), ("ECG1", "ECG1"), ("ECG LA-RA", "ECG LA-RA")],
+)  # fmt: skip
+def test_ecg_labels_are_leads(label: str, name: str) -> None:
+    assert lead_name(label) == name
+    assert is_heart(name)
+
+
+def test_an_ecg_is_read_from_its_leads_alone() -> None:
+    assert heart_leads(("EEG C3", "ECG", "V1", "Resp")) == ("ECG", "V1")
+    assert heart_leads(("EEG C3", "EOG(L)")) == ()
+    assert heart_leads(("CH1", "Chin1-Chin2")) == ("CH1",)
+
+
+def test_a_recorder_that_was_cut_short_is_read_to_its_last_whole_record_and_says_so() -> None:
+    content = make_edf([Made("II", _counts(3, 100))], records=-1)
+    assert [issue.code for issue in read_edf(content).issues] == ["not_closed"]
+    with pytest.raises(Unreadable):
+        read_edf(content[:-1])
+
+
+# ---- damage ----
+
+
+def _small(width: int = 2) -> bytes:
+    return make_edf([Made("II", _counts(2, 20)), Made("V1", _counts(2, 20))], width=width, record_s="0.1")
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_a_file_cut_at_any_byte_is_refused(width: int) -> None:
+    content = _small(width)
+    assert looks_like_edf(content)
+    for size in range(len(content)):
+        with pytest.raises(Unreadable):
+            read_edf(content[:size])
+
+
+@pytest.mark.parametrize(
+    ("at", "field"),
+    [
+        (236, "0"), (236, "3"), (236, "99999999"), (236, "1e3"), (244, "0"), (244, "-1"), (244, "nan"), (244, "1e-9"),
+        (252, "0"), (252, "9999"), (184, "512"), (256 + 2 * 96, "x"), (256 + 2 * 104, "nan"), (256 + 2 * 104, "inf"),
+        (256 + 2 * 104, "3276.7"), (256 + 2 * 120, "32767"), (256 + 2 * 128, "99999"), (256 + 2 * 216, "0"),
+        (256 + 2 * 216, "-20"), (256 + 2 * 216, "99999999"),
+    ],
+)  # fmt: skip
+def test_lies_in_the_header_are_refused(at: int, field: str) -> None:
+    content = _small()
+    size = 4 if at == 252 else 8
+    changed = content[:at] + field.encode().ljust(size) + content[at + size :]
+    if at == 256 + 2 * 96:  # the first signal is no voltage then, which is no lie
+        assert read_edf(changed).leads == ("V1",)
+        return
+    with pytest.raises(Unreadable):
+        read_edf(changed)
+
+
+def test_damage_is_read_or_refused() -> None:
+    rng = random.Random(2)
+    notes = ["+0\x14\x14\0+0.5\x152\x14AF\x14\0", "+3\x14\x14\0"]
+    sources = [_small(), _small(3), make_edf([Made("II", _counts(2, 20))], kind="EDF+D", notes=notes, record_s="0.1")]
+    for n in range(2000):
+        changed = bytearray(sources[n % 3])
+        for _ in range(rng.choice((1, 2, 4))):
+            changed[rng.randrange(len(changed))] = rng.choice((0, 32, 48, 57, 255, rng.randrange(256)))
+        try:
+            signal = read_edf(bytes(changed))
+        except Unreadable as refused:
+            assert refused.zh
+        else:
+            assert np.isfinite(signal.samples).any()
+
+
+def test_blocks_are_the_whole(tmp_path: Path) -> None:
+    notes = ["+0\x14\x14\0", "+1\x14\x14\0", "+7\x14\x14\0", "+8\x14\x14\0"]
+    signals = [Made("II", _counts(4, 100)), Made("EMG", _counts(4, 50, 1))]
+    long = open_edf(make_edf(signals, kind="EDF+D", notes=notes))
+    whole = long.whole("x").samples
+    for start, stop in [(0, 0), (0, 900), (99, 101), (150, 750), (300, 400), (899, 900), (700, 900)]:
+        assert np.array_equal(long.block(start, stop), whole[:, start:stop], equal_nan=True)
