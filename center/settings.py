@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-
 #: Whose critical values an ECG may be graded by; the rules lie in the heart room (a test holds both to the same names).
 CRITICAL_PROFILES = ("national_2017", "zhejiang", "zhejiang:first", "zhejiang:revised", "shanxi")
 
