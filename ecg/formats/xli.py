@@ -54,13 +54,10 @@ def _unpacked(body: bytes, max_bytes: int) -> bytes:
         raise ValueError("no first code")
     table = _SINGLE_BYTES.copy()
     last = table[order[0]]
-    for code in order[1 : _END - len(_SINGLE_BYTES) + 1]:
-        if code < len(table):
-            word = table[code]
-        elif code == len(table):
-            word = last + last[:1]
-        else:
+    for entry, code in enumerate(order[1 : _END - len(_SINGLE_BYTES) + 1], start=len(_SINGLE_BYTES)):
+        if code > entry:
             raise ValueError(f"code {code} stands before its entry")
+        word = table[code] if code < entry else last + last[:1]
         table.append(last + word[:1])
         last = word
     lengths = np.fromiter(map(len, table), dtype=np.int64, count=len(table))
