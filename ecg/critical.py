@@ -169,9 +169,27 @@ class _Seen:
                     said[key] = statement
         values = dict(measurements.values) | {key: Quantity(v, "", 1.0) for key, v in rhythm.facts.items()}
         values["seconds"] = Quantity(seconds, "s", 1.0)
+        values["vt_to_edge_s"] = Quantity(_to_edge_s(statements, seconds), "s", 1.0)
         if age_years is not None:
             values["age"] = Quantity(age_years, "year", 1.0)
         return _Seen(said, values, measurements.by_lead)
+
+
+_RUNS: Final = frozenset({"vt", "vt_nonsustained", "vt_poly"})
+_AT_EDGE_S: Final = 0.6
+"""A run whose next beat would lie outside the strip has no end in it: one interval at 100/min (ours)."""
+
+
+def _to_edge_s(statements: Sequence[Statement], seconds: float) -> float:
+    """How long the ventricular run is that begins or ends at the strip's edge, s; 0 where none does."""
+    spans = [
+        (e.start_s, e.end_s)
+        for s in statements
+        if s.key in _RUNS
+        for e in s.evidence
+        if e.start_s is not None and e.end_s is not None
+    ]
+    return max((b - a for a, b in spans if a < _AT_EDGE_S or b > seconds - _AT_EDGE_S), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,11 @@ class View:
         """One downward deflection without an R wave (of 50 uV, ours)."""
         return self.r_mv(lead) < 0.05 and max(self.of("q_amplitude", lead), self.of("s_amplitude", lead)) >= 0.1
 
+    def is_qr(self, lead: str) -> bool:
+        """A Q wave and an R taller than it, with no S to speak of (ours)."""
+        r, q = self.of("r_amplitude", lead), self.of("q_amplitude", lead)
+        return q >= 0.05 and r > max(q, 0.2) and self.of("s_amplitude", lead) < 0.5 * r
+
     @property
     def is_adult(self) -> bool:
         """An unknown age counts as adult."""
@@ -132,6 +137,7 @@ def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm
         for key, quantity in found.items():
             numbers[key, lead], certainties[key, lead] = quantity.value, quantity.certainty
     said = {s.key: s.certainty for s in rhythm.statements}
+    basic = {s.key for s in rhythm.statements if "intermittent" not in s.modifiers}
     dominant = {kind for kind, family in zip(beats.kinds, beats.family, strict=True) if family == beats.dominant}
     return View(
         numbers=numbers,
@@ -140,7 +146,7 @@ def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm
         age_years=strip.age_years,
         is_male={"M": True, "F": False}.get(strip.sex),
         is_paced=BeatClass.PACED in dominant or bool(_PACED & said.keys()),
-        is_ventricular=dominant == {BeatClass.VENTRICULAR} or bool(_VENTRICULAR & said.keys()),
+        is_ventricular=dominant == {BeatClass.VENTRICULAR} or bool(_VENTRICULAR & basic),
         is_fibrillating=bool(_NO_QRS & said.keys()),
         said=said,
         median=median,

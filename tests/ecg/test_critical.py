@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecg.critical import PROFILES, Critical, Tier, condition_of, grade, rules_of
-from ecg.marks import Measurements, Quantity, Rhythm, Statement
+from ecg.marks import Evidence, Measurements, Quantity, Rhythm, Statement
 from ecg.statements import vocabulary
 
 RED, ORANGE, YELLOW = Tier.RED, Tier.ORANGE, Tier.YELLOW
@@ -293,6 +293,16 @@ def test_a_long_strip_in_which_it_ends_is_not_taken_as_sustained() -> None:
     seen = Seen({"vt": 0.9}, {"vt_rate": 170, "vt_longest_s": 12, "fills_strip": 0}, {"heart_rate": 90}, seconds=60)
     assert seen.tier_by("national_2017", "vt_sustained") is None
     assert seen.tier_by("national_2017", "vt_shorter") is ORANGE
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "tier"), [(5.0, 9.7, RED), (0.2, 3.3, RED), (5.0, 9.3, None), (6.9, 9.7, None)]
+)
+def test_a_run_that_the_edge_cuts_off_is_taken_as_sustained(start_s: float, end_s: float, tier: Tier | None) -> None:
+    run = Statement("vt_nonsustained", 0.9, (Evidence("run_beats", 9, start_s=start_s, end_s=end_s),))
+    rhythm = Rhythm((), np.zeros(0, dtype=bool), None, None, {"vt_rate": 160, "vt_longest_s": end_s - start_s})
+    graded = grade((run,), Measurements({}, {}), rhythm, seconds=10.0)
+    assert next((f.tier for f in graded.rules if f.id == "vt_sustained"), None) is tier
 
 
 def test_a_slow_ventricular_tachycardia_is_not_red() -> None:
