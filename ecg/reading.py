@@ -66,6 +66,16 @@ def read_ecg(model_input: ModelInput, profile: str = critical.DEFAULT_PROFILE) -
     reading = engine.read(recording, profile=profile)
     now = comparison.Kept.of(reading.statements, reading.measurements)
     compared = _compared(model_input, now) if reading.refused is None else ()
+    graded = reading.critical
+    if compared:  # what is new since the last ECG may itself be critical
+        graded = critical.grade(
+            (*reading.statements, *compared),
+            reading.measurements,
+            reading.rhythm,
+            seconds=reading.strip.seconds,
+            profile=profile,
+            age_years=recording.age_years,
+        )
     return PreliminaryRead(
         kind="ecg",
         model=MODEL,
@@ -78,7 +88,7 @@ def read_ecg(model_input: ModelInput, profile: str = critical.DEFAULT_PROFILE) -
         | {"beats": len(reading.beats), "analysed_s": round(reading.strip.seconds, 1)},
         extra={"fs_hz": recording.fs_hz, "beats": _beats(reading, every_lead=model_input.every_lead)},
         statements=tuple(_statement(s) for s in (*reading.statements, *compared)),
-        critical=_critical(reading.critical),
+        critical=_critical(graded),
         device=recording.device,
         median=_median(reading.median),
         compared_with=model_input.previous_study_uid if compared else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,27 @@ def test_beats_of_mit_bih_record_100_are_found() -> None:
     assert isinstance(beats, list)
     found = np.array([beat["sample"] for beat in beats])
     assert all(np.abs(found - mark).min() <= 18 for mark in truth)
+
+
+def test_what_is_new_since_the_last_ecg_is_said_and_graded() -> None:
+    before = _read(make_ecg(3, heart_rate=70))
+    given = to_model_input(make_ecg(3, heart_rate=70), "2.25.1", ("2.25.3",), "digest")
+    same = read_ecg(replace(given, previous=before, previous_study_uid="2.25.9", previous_at="2026-01-02T03:04:05"))
+    assert (same.compared_with, same.compared_at) == ("2.25.9", "2026-01-02T03:04:05")
+    assert "no_significant_change" in {s.key for s in same.statements}
+    faster = to_model_input(make_ecg(3, heart_rate=130), "2.25.1", ("2.25.3",), "digest")
+    changed = read_ecg(replace(faster, previous=before, previous_study_uid="2.25.9"))
+    assert "rhythm_changed" in {s.key for s in changed.statements}
+    assert not before.compared_with
+
+
+def test_every_statement_has_its_words_its_codes_and_its_evidence() -> None:
+    read = _read(make_ecg(9, rhythm="af", heart_rate=150))
+    assert read.critical is not None
+    assert read.critical.profile == "national_2017"
+    for said in read.statements:
+        assert said.zh and said.en and 0 < said.certainty <= 1
+        assert all(code.value and code.scheme for code in said.codes)
+    afib = next(s for s in read.statements if s.key == "afib")
+    assert {c.scheme: c.value for c in afib.codes}["SCT"] == "164889003"
+    assert afib.evidence
