@@ -60,7 +60,8 @@ class _Parts:
 def _parts(view: View, beats: Beats, spans: tuple[fibrillation.Span, ...]) -> _Parts:
     own = view.is_own if view.is_own.sum() >= 2 else np.ones(view.count, dtype=bool)
     ahead = middle((view.at_s - view.p_s)[own]) if view.p_share >= _P_LEADS else float("nan")
-    shape = shape_of(view.strip, beats, own, ahead) if view.count else NO_SHAPE
+    onset = middle((view.at_s - view.on_s)[own])
+    shape = shape_of(view.strip, beats, own, ahead, onset) if view.count else NO_SHAPE
     chaotic = rhythm_atria.is_fibrillating(view) or rhythm_atria.is_fluttering(view)
     pacing = rhythm_pacing.of(view)
     below = ventricles.of(view, shape, is_fibrillating=chaotic, is_paced=pacing.is_basic)

@@ -113,7 +113,8 @@ def _basic(view: View, shape: Shape, rate: float, *, is_blocked: bool) -> Statem
         return _sinus(view, 60000.0 / view.atrial.pp_ms, 0.75)
     rr = view.nn_s if view.nn_s.size else view.rr_s
     spread = float(np.std(rr) / rr.mean()) if rr.size else 0.0
-    has_p = view.p_share >= _HALF or shape.p_mv >= 0.04
+    # In a tachycardia the T wave stands where the mean beat would show a P wave.
+    has_p = view.p_share >= _HALF or (shape.p_mv >= 0.04 and rate <= TACHY)
     if rate > TACHY:
         return _tachycardia(view, shape, rate, spread, has_p=has_p)
     if has_p and shape.p_up < 0 and view.p_share >= 0.7:

@@ -33,31 +33,42 @@ class Shape:
 NO_SHAPE: Final = Shape(0.0, 0, 0.0, 0, False)
 
 
-def shape_of(strip: Strip, beats: Beats, own: np.ndarray[tuple[int], np.dtype[np.bool_]], p_ahead_s: float) -> Shape:
-    """Over the beats of the basic rhythm (own: bool [beat]); p_ahead_s: how far the P peak lies ahead, NaN unknown."""
+def shape_of(
+    strip: Strip,
+    beats: Beats,
+    own: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    p_ahead_s: float,
+    onset_ahead_s: float,
+) -> Shape:
+    """Over the beats of the basic rhythm (own: bool [beat]).
+
+    p_ahead_s, onset_ahead_s: how far the P peak and the QRS's onset lie ahead of the main deflection, NaN unknown.
+    """
     step = max(1, round(strip.fs_hz / _HZ))
     hz = strip.fs_hz / step
     before, after = int(_BEFORE_S * hz), int(_AFTER_S * hz)
     length = strip.mv.shape[1] // step
     mv = strip.mv[:, : length * step].reshape(len(strip.leads), length, step).mean(axis=2)
+    onset = onset_ahead_s if np.isfinite(onset_ahead_s) else 0.045
     at = np.asarray(beats.at)[own] // step
     at = at[(at >= before) & (at + after < length)][:60]
     if at.size < 2:
         return NO_SHAPE
     cut = mv[:, at[:, None] + np.arange(-before, after)]
-    level = cut[:, :, before - int(0.075 * hz) : before - int(0.05 * hz)].mean(axis=2, keepdims=True)
+    level_at = before - int((onset + 0.02) * hz)
+    level = cut[:, :, level_at - 2 : level_at + 1].mean(axis=2, keepdims=True)
     mean = np.median(cut - level, axis=1)
-    p_mv, p_up, noise = _p_wave(strip, mean, cut - level, hz, before, p_ahead_s)
+    p_mv, p_up, noise = _p_wave(strip, mean, cut - level, hz, before, p_ahead_s, onset)
     signs, is_block = _ventricular_signs(strip, mean, hz, before)
     return Shape(p_mv, p_up, noise, signs, is_block)
 
 
 def _p_wave(
-    strip: Strip, mean: Samples, beats: Samples, hz: float, before: int, ahead_s: float
+    strip: Strip, mean: Samples, beats: Samples, hz: float, before: int, ahead_s: float, onset_s: float
 ) -> tuple[float, int, float]:
     """A bump between two lower (or higher) sides: the middle of 80 ms against its ends, at its best place."""
     reach = 0.38 if np.isfinite(ahead_s) and ahead_s > 0.25 else 0.30
-    first, last = before - int(reach * hz), before - int(0.06 * hz)
+    first, last = before - int(reach * hz), before - int((onset_s + 0.02) * hz)
     half, near = int(0.055 * hz), max(1, int(0.012 * hz))
     places = np.arange(max(first + half + near, half + near), last - near)
     if not places.size:

@@ -21,6 +21,8 @@ _IDIO_BELOW: Final = 50.0
 _SURE: Final = 0.4
 _WIDE_MS: Final = 120.0
 _SURELY_WIDE_MS: Final = 140.0
+_HARDLY_ABERRANT_MS: Final = 165.0
+"""Aberrant conduction is seldom wider than 160 ms (Wellens 1978)."""
 _REGULAR: Final = 0.12
 
 
@@ -64,7 +66,7 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     if rate > TACHY:
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
-    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.atrial.af_probability > 0.3:
+    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.atrial.af_probability > 0.5:
         return None
     key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
     limit = f"< {_IDIO_BELOW:.0f} /min" if rate < _IDIO_BELOW else f"{_IDIO_BELOW:.0f}-100 /min"
@@ -95,7 +97,7 @@ def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_sha
         return None  # irregular: fibrillation with a bundle branch block more likely
     elif free >= 2:
         key, sure = "vt", 0.9
-    elif v_share >= 0.6 or (width >= 150 and shape.ventricular_signs >= 1) or shape.ventricular_signs >= 2:
+    elif _is_ventricular(shape, width, v_share):
         key, sure = "vt", 0.6 + 0.1 * min(shape.ventricular_signs, 2) + (0.1 if width >= 150 else 0.0)
     else:
         key, sure = "wide_tachy", 0.7
@@ -121,6 +123,13 @@ def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_sha
         True,
         np.ones(view.count, dtype=bool),
     )
+
+
+def _is_ventricular(shape: Shape, width: float, v_share: float) -> bool:
+    """Whether a wide regular tachycardia without P waves has signs of a ventricular origin: class, width, axis."""
+    if v_share >= 0.6 or width >= _HARDLY_ABERRANT_MS or shape.ventricular_signs >= 2:
+        return True
+    return width >= 150.0 and shape.ventricular_signs >= 1
 
 
 def _dissociated(view: View) -> int:

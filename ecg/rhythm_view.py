@@ -36,8 +36,8 @@ class When(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """seconds: of the strip.  Per beat: at_s, is_v, is_s, is_paced, is_fusion, sure (of the class), width_ms of the
-    QRS (NaN unknown), p_s (peak of the P wave before it, NaN where none), pr_ms (P onset to QRS onset), family.
+    """seconds: of the strip.  Per beat: at_s, is_v, is_s, is_paced, is_fusion, sure (of the class), on_s and width_ms of
+    the QRS (NaN unknown), p_s (peak of the P wave before it, NaN where none), pr_ms (P onset to QRS onset), family.
 
     rr_s: [beat - 1]; is_seen: [beat - 1], whether the recorder gave a signal for the whole interval.
     p_all_s: [P], every P wave; p_beat: [P], -1 where none of the beats followed.
@@ -55,6 +55,7 @@ class View:
     is_paced: Flags
     is_fusion: Flags
     sure: Samples
+    on_s: Samples
     width_ms: Samples
     t_peak_s: Samples
     t_off_s: Samples
@@ -155,6 +156,7 @@ def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
         is_paced=beats.where(BeatClass.PACED),
         is_fusion=beats.where(BeatClass.FUSION),
         sure=np.asarray(beats.certainty, dtype=np.float64),
+        on_s=marks[:, Mark.QRS_ON] / hz,
         width_ms=(marks[:, Mark.QRS_OFF] - marks[:, Mark.QRS_ON]) * (1000.0 / hz),
         t_peak_s=marks[:, Mark.T_PEAK] / hz,
         t_off_s=marks[:, Mark.T_OFF] / hz,

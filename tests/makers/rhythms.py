@@ -468,7 +468,7 @@ def _sinus_brady(rng: Rng, seconds: float, rate: float | None) -> _Plan:
 
 @_maker("sinus_tachy")
 def _sinus_tachy(rng: Rng, seconds: float, rate: float | None) -> _Plan:
-    return _sinus_plan(rng, seconds, rate or rng.uniform(106, 165), {"sinus_tachy"})
+    return _sinus_plan(rng, seconds, rate or rng.uniform(106, 146), {"sinus_tachy"})
 
 
 @_maker("sinus_arrhythmia")
