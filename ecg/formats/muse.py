@@ -17,8 +17,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from center.errors import Unreadable
 from center.reads import Reason
-from ecg.formats.leads import StoredLead, age_years, coded_day, coded_sex, instant, mv_per_unit, number, recording
+from ecg.formats.leads import (
+    StoredLead,
+    age_years,
+    coded_day,
+    coded_sex,
+    instant,
+    mv_per_unit,
+    number,
+    recording,
+    whole_numbers,
+)
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
 from ecg.formats.xml_bounded import Element, parse_xml
 from ecg.signal import DeviceNote, EcgSignal, Filters
@@ -65,7 +76,7 @@ def read_muse(content: bytes, file: str = "ECG") -> EcgSignal:
     signal = recording(
         file,
         [StoredLead(lead.name, _values_mv(lead), lead.step_mv) for lead in leads],
-        _rate_hz(waveform, file),
+        _rate_hz(waveform, root, file),
         filters=_filters(waveform),
         patient_id=patient.get("patientid"),
         patient_name="^".join(filter(None, (patient.get("patientlastname"), patient.get("patientfirstname")))),
@@ -96,8 +107,12 @@ def _rhythm(root: Element, file: str) -> Element:
     return max(rhythms, key=lambda waveform: sum(len(data.get("waveformdata")) for data in waveform.all("leaddata")))
 
 
-def _rate_hz(waveform: Element, file: str) -> float:
+def _rate_hz(waveform: Element, root: Element, file: str) -> float:
+    """Hz: the waveform's own base and exponent, or where it has none those that the measurements were made with."""
     base, exponent = number(waveform.get("samplebase")), number(waveform.get("sampleexponent") or "0")
+    if base is None and waveform.find("samplebase") is None:
+        measured = root.find("restingecgmeasurements") or Element("")
+        base, exponent = number(measured.get("ecgsamplebase")), number(measured.get("ecgsampleexponent") or "0")
     if base is None or exponent is None or not -9 <= exponent <= 9:
         raise unreadable(
             file, "没有可用的采样率", "gives no usable sampling frequency", expected="SampleBase, SampleExponent"
@@ -115,7 +130,7 @@ def _lead(data: Element, file: str) -> _Lead:
             f"has lead {name} in samples of a size that is not readable",
             expected="LeadSampleSize 1, 2 or 4",
         )
-    raw = _unpacked(data.get("waveformdata"), name, file)
+    raw = _unpacked(data.get("waveformdata"), name, dtype, file)
     size = np.dtype(dtype).itemsize
     _check_length(data, name, raw, size, file)
     limits = np.iinfo(dtype)
@@ -130,17 +145,28 @@ def _lead(data: Element, file: str) -> _Lead:
     )
 
 
-def _unpacked(text: str, name: str, file: str) -> bytes:
+def _unpacked(text: str, name: str, dtype: str, file: str) -> bytes:
+    """The samples' bytes: from Base64, its padding there or not; some carts write the numbers out, between commas."""
+    if "," in text:
+        values = whole_numbers(text, file, name)
+        if not values.size or values.min() < np.iinfo(dtype).min or values.max() > np.iinfo(dtype).max:
+            raise _damaged(name, file)
+        return values.astype(dtype).tobytes()
+    packed = "".join(text.split()).encode("ascii", "replace")
     try:
-        return base64.b64decode("".join(text.split()).encode("ascii", "replace"), validate=True)
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise unreadable(
-            file,
-            f"的导联 {name} 数据损坏（不是 Base64）",
-            f"has damaged data in lead {name} (not Base64)",
-            todo=EXPORT_AGAIN,
-            expected="Base64",
-        ) from None
+        raise _damaged(name, file) from None
+
+
+def _damaged(name: str, file: str) -> Unreadable:
+    return unreadable(
+        file,
+        f"的导联 {name} 数据损坏（不是 Base64）",
+        f"has damaged data in lead {name} (not Base64)",
+        todo=EXPORT_AGAIN,
+        expected="Base64",
+    )
 
 
 def _check_length(data: Element, name: str, raw: bytes, size: int, file: str) -> None:
@@ -216,7 +242,7 @@ def _checksum_issue(root: Element, leads: list[_Lead], file: str) -> tuple[Reaso
 def _fits_elsewhere(root: Element, file: str) -> bool:
     """Whether any lead of any other waveform proves that the checksums are CRC-32."""
     every = (data for waveform in root.all("waveform") for data in waveform.all("leaddata"))
-    return any(_checksum_fits(data, _unpacked(data.get("waveformdata"), "?", file)) for data in every)
+    return any(_checksum_fits(data, _unpacked(data.get("waveformdata"), "?", "<i2", file)) for data in every)
 
 
 def _lead_issues(leads: list[_Lead]) -> tuple[Reason, ...]:

@@ -30,6 +30,7 @@ _CODECS: Final = {
     **dict.fromkeys(("shift_jis", "shift-jis", "windows-31j"), "cp932"),
     **{name: name for name in ("iso-8859-2", "iso-8859-15", "windows-1250", "windows-1251", "euc-jp", "euc-kr")},
 }
+_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
 _NOT_WELL_FORMED: Final = ("不是完整的 XML", "is not complete XML")
 
@@ -75,7 +76,24 @@ class Element:
 
 def parse_xml(content: bytes, file: str) -> Element:
     """The root of the file's XML.  Raises Unreadable: not complete, too large, too deep, or with declarations."""
-    return _parse(decoded(content, file), file)
+    text = decoded(content, file)
+    try:
+        return _parse(text, file)
+    except expat.ExpatError as trouble:
+        first = trouble
+    cleaned = _without_illegal(text)
+    try:
+        if cleaned != text:
+            return _parse(cleaned, file)
+    except expat.ExpatError:
+        pass
+    raise unreadable(
+        file,
+        f"{_NOT_WELL_FORMED[0]}（第 {first.lineno} 行）",
+        f"{_NOT_WELL_FORMED[1]} (line {first.lineno})",
+        todo=EXPORT_AGAIN,
+        expected=expat.ErrorString(first.code),
+    )
 
 
 def decoded(content: bytes, file: str, *, keep_end: bool = False) -> str:
@@ -213,17 +231,21 @@ def _parse(text: str, file: str) -> Element:
     parser.EntityDeclHandler = refuse
     parser.SkippedEntityHandler = refuse
     parser.ExternalEntityRefHandler = refuse
-    try:
-        parser.Parse(text.encode("utf-8", "replace"), True)
-    except expat.ExpatError as trouble:
-        raise unreadable(
-            file,
-            f"{_NOT_WELL_FORMED[0]}（第 {trouble.lineno} 行）",
-            f"{_NOT_WELL_FORMED[1]} (line {trouble.lineno})",
-            todo=EXPORT_AGAIN,
-            expected=expat.ErrorString(trouble.code),
-        ) from None
+    parser.Parse(text.encode("utf-8", "replace"), True)
     return top.children[0]
+
+
+def _without_illegal(text: str) -> str:
+    """The text with what XML cannot hold marked as unreadable: some devices put control characters into names.
+
+    The mark is no digit and not in Base64, so it never makes other samples of damaged ones.
+    """
+
+    def kept(reference: re.Match[str]) -> str:
+        code = int(reference[1][1:], 16) if reference[1][:1] in "xX" else int(reference[1])
+        return reference[0] if code >= ord(" ") or chr(code) in "\t\r\n" else "\ufffd"
+
+    return re.sub(r"&#([xX][0-9a-fA-F]{1,6}|\d{1,7});", kept, _ILLEGAL.sub("\ufffd", text))
 
 
 def _too_much(file: str) -> Unreadable:

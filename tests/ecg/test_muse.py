@@ -132,6 +132,44 @@ def test_an_electrode_off_and_a_count_at_the_limit_are_said() -> None:
     assert np.isfinite(found.lead("V2")).all()
 
 
+def test_base64_without_padding_and_numbers_between_commas_are_read() -> None:
+    made = _eight()
+    bare = make_muse(made).replace(b"=\n</Wave", b"\n</Wave").replace(b"=\n</Wave", b"\n</Wave")
+    assert b"=\n</Wave" not in bare
+    assert _same(read_muse(bare), made, 4.88e-3)
+    counts = iter(counts_of(made, 4.88e-3))
+    head, mark, tail = make_muse(made).partition(b"<WaveformType>Rhythm")
+    written = re.sub(
+        rb"<WaveFormData>[^<]*",
+        lambda _: b"<WaveFormData>" + ",".join(map(str, next(counts).tolist())).encode(),
+        tail,
+    )
+    assert _same(read_muse(head + mark + written), made, 4.88e-3)
+
+
+def test_a_rate_that_only_the_measurements_name_and_a_unit_that_nobody_names() -> None:
+    made = _eight()
+    measured = "<RestingECGMeasurements><ECGSampleBase>500</ECGSampleBase></RestingECGMeasurements>"
+    content = re.sub(
+        rb"<SampleBase>\d+</SampleBase><SampleExponent>0</SampleExponent>", b"", make_muse(made, extra=measured)
+    )
+    assert read_muse(content).fs_hz == 500
+    found = read_muse(make_muse(made).replace(b"<LeadAmplitudeUnits>MICROVOLTS</LeadAmplitudeUnits>", b""))
+    assert [issue.code for issue in found.issues] == ["unit_assumed"]
+    assert _same(found, made, 4.88e-3)
+
+
+@pytest.mark.parametrize("illegal", ["\x13", "&#19;", "&#x1f;"])
+def test_a_control_character_in_a_name_costs_no_recording_but_one_in_the_samples_does(illegal: str) -> None:
+    made = _eight()
+    people = f"<PatientDemographics><PatientLastName>Li{illegal}</PatientLastName></PatientDemographics>"
+    found = read_muse(make_muse(made, demographics=people))
+    assert found.patient_name == "Li\ufffd"
+    assert _same(found, made, 4.88e-3)
+    with pytest.raises(Unreadable, match="not Base64"):
+        read_muse(_with_lead(make_muse(made), rb"<WaveFormData>\s*", b"<WaveFormData>" + illegal.encode()))
+
+
 # ---- refusals ----
 
 
