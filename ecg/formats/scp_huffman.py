@@ -52,14 +52,19 @@ class Code:
 class Huffman:
     """Tables made ready.  Index of the lists: table << window_bits | the next bits; 0 bits used: no whole code there.
 
-    by_size: for each table, bits of a prefix -> prefix -> code.  steps: ``used`` as an array.
+    by_size: for each table, bits of a prefix -> prefix -> code.
+    steps: ``used``, or the bits of the one code that begins there and is longer than the window.
+    longer: that code's prefix bits, extra bits and value, one row a window.
     counts, values: two rows more than windows: one value that was taken alone, and a switch that was taken alone.
     """
 
     by_size: tuple[dict[int, dict[int, Code]], ...]
     window_bits: int
+    switches: bool
     used: list[int]
     steps: npt.NDArray[np.uint8]
+    longest: int
+    longer: npt.NDArray[np.int64]
     then: list[int]
     counts: npt.NDArray[np.int64]
     values: npt.NDArray[np.int32]
@@ -120,6 +125,7 @@ def prepare(tables: Sequence[tuple[Code, ...]], file: str) -> Huffman:
     bits = 14 if len(tables) == 1 else 11 if len(tables) <= 8 else 9
     rows = [_lookup(codes, table, bits, file) for table, codes in enumerate(tables)]
     used = np.concatenate([row[0] for row in rows])
+    longer = np.concatenate([row[4] for row in rows])
     by_size: list[dict[int, dict[int, Code]]] = [{} for _ in tables]
     for sizes, codes in zip(by_size, tables, strict=True):
         for code in codes:
@@ -127,8 +133,11 @@ def prepare(tables: Sequence[tuple[Code, ...]], file: str) -> Huffman:
     return Huffman(
         by_size=tuple(by_size),
         window_bits=bits,
+        switches=any(code.goes_to is not None for codes in tables for code in codes),
         used=used.tolist(),
-        steps=used.astype(np.uint8),
+        steps=np.where(used > 0, used, longer[:, :2].sum(axis=1)).astype(np.uint8),
+        longest=max(bits, *(code.prefix_bits + code.extra_bits for codes in tables for code in codes)),
+        longer=longer,
         then=np.concatenate([row[1] for row in rows]).tolist(),
         counts=np.concatenate([*(row[2] for row in rows), [1, 0]]),
         values=np.concatenate([*(row[3] for row in rows), np.zeros((2, _VALUES), dtype=np.int32)]),
@@ -137,8 +146,8 @@ def prepare(tables: Sequence[tuple[Code, ...]], file: str) -> Huffman:
 
 def _lookup(
     codes: Sequence[Code], table: int, bits: int, file: str
-) -> tuple[Values, Values, Values, npt.NDArray[np.int32]]:
-    """For each window: bits used, the table to go on with (shifted), how many values, and the values."""
+) -> tuple[Values, Values, Values, npt.NDArray[np.int32], Values]:
+    """For each window: bits used, the table to go on with (shifted), how many values, the values, the longer code."""
     which = _first_code(codes, bits, file)
     all_bits = np.array([code.prefix_bits + code.extra_bits for code in codes] + [99], dtype=np.int64)
     extra = np.array([code.extra_bits for code in codes] + [0], dtype=np.int64)
@@ -162,7 +171,10 @@ def _lookup(
         going, plain = going[~switches], ~switches
         values[going, n] = (value[code] + raw - (negative.astype(np.int64) << extra[code]))[plain]
         count[going] += 1
-    return used, then << bits, count, values
+    prefix = np.array([code.prefix_bits for code in codes] + [0], dtype=np.int64)
+    longer = np.stack([prefix[which], extra[which], value[which]], axis=1)
+    longer[(used > 0) | (goes_to[which] >= 0)] = 0
+    return used, then << bits, count, values, longer
 
 
 def _first_code(codes: Sequence[Code], bits: int, file: str) -> npt.NDArray[np.int64]:
@@ -186,7 +198,7 @@ def decode(stream: bytes, count: int, huffman: Huffman) -> tuple[Values, int] | 
     """The first ``count`` values, and how many whole bytes were left over; None where the stream ends before them."""
     if count > 8 * len(stream):  # the shortest code is a bit
         return None
-    taken, at, singles = (_windows if len(huffman.by_size) == 1 else _switching_windows)(stream, huffman)
+    taken, at, singles = (_switching_windows if huffman.switches else _windows)(stream, huffman)
     counts = huffman.counts[taken]
     ends = np.cumsum(counts)
     if not ends.size or count > ends[-1]:
@@ -197,10 +209,10 @@ def decode(stream: bytes, count: int, huffman: Huffman) -> tuple[Values, int] | 
     return values[:count], len(stream) - (used_bits + 7) // 8
 
 
-def _windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values, list[int]]:
+def _windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values, Values]:
     """What was taken (rows of ``Huffman.counts``), the bits where each began and the last ended, values taken alone.
 
-    For one table.  How far each bit's window, and the window after it, reach is laid out for all bits at once, so that
+    For one table, that of the first codes.  How far each bit's window, and the window after it, reach is laid out for all bits at once, so that
     the walk along the stream is only a sum.
     """
     bits, codes, alone = huffman.window_bits, huffman.by_size[0], len(huffman.used)
@@ -208,33 +220,45 @@ def _windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values, list[int]
     one = huffman.steps[windows]
     reached = np.minimum(np.arange(one.size) + one, one.size - 1)
     two = (one + one[reached]).tobytes()
-    limit = 8 * len(stream) - 2 * bits
+    limit = 8 * len(stream) - 2 * huffman.longest
     starts: list[int] = []
     single_at: list[int] = []
     singles: list[int] = []
     at = 0
-    while at <= limit:
-        step = two[at]
-        if step:
+    while True:
+        while at <= limit and (step := two[at]):
             starts.append(at)
             at += step
-            continue
         found = _one(stream, at, codes)
         if found is None:
             break
         single_at.append(at)
         singles.append(found[1])
         at += found[2]
-    while at > limit and (found := _one(stream, at, codes)) is not None:
-        single_at.append(at)
-        singles.append(found[1])
-        at += found[2]
     first = np.array(starts, dtype=np.int64)
-    second = (first + one[first])[one[reached[first]] > 0]
-    begins = np.concatenate([first, second, np.array(single_at, dtype=np.int64)])
-    rows = np.concatenate([windows[first], windows[second], np.full(len(single_at), alone)])
+    begins = np.concatenate([first, (first + one[first])[one[reached[first]] > 0]])
+    rows = windows[begins].astype(np.int64)
+    is_longer = huffman.counts[rows] == 0
+    longer = _longer_values(stream, begins[is_longer], huffman.longer[rows[is_longer]])
+    rows[is_longer] = alone
+    begins = np.concatenate([begins, np.array(single_at, dtype=np.int64)])
+    rows = np.concatenate([rows, np.full(len(single_at), alone)])
+    values = np.zeros(begins.size, dtype=np.int64)
+    values[np.flatnonzero(is_longer)] = longer
+    values[begins.size - len(singles) :] = singles
     order = np.argsort(begins, kind="stable")
-    return rows[order], np.append(begins[order], at), singles
+    rows, values = rows[order], values[order]
+    return rows, np.append(begins[order], at), values[rows == alone]
+
+
+def _longer_values(stream: bytes, at: Values, codes: Values) -> Values:
+    """The values of the codes (prefix bits, extra bits, value) that begin at these bits."""
+    raw = np.frombuffer(stream + bytes(8), dtype=np.uint8)
+    words = np.ascontiguousarray(raw[(at >> 3)[:, None] + np.arange(8)]).view(">u8").reshape(-1).astype(np.uint64)
+    prefix_bits, extra_bits, value = codes.T
+    shift = 64 - (at & 7) - prefix_bits - extra_bits
+    bits = (words >> shift.astype(np.uint64)).astype(np.int64) & ((1 << extra_bits) - 1)
+    return value + bits - ((bits >> np.maximum(extra_bits - 1, 0)) << extra_bits)
 
 
 def _every_window(stream: bytes, bits: int) -> npt.NDArray[np.int32]:
@@ -244,7 +268,7 @@ def _every_window(stream: bytes, bits: int) -> npt.NDArray[np.int32]:
     return (words[:-1, None] >> (24 - bits - np.arange(8, dtype=np.int32)) & ((1 << bits) - 1)).reshape(-1)
 
 
-def _switching_windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values, list[int]]:
+def _switching_windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values, Values]:
     """The same as ``_windows`` for several tables, between which codes switch."""
     words = _every_window(stream, huffman.window_bits).tolist()
     bits, used, then, alone = huffman.window_bits, huffman.used, huffman.then, len(huffman.used)
@@ -272,7 +296,7 @@ def _switching_windows(stream: bytes, huffman: Huffman) -> tuple[Values, Values,
                 window, table = alone + 1, code.goes_to << bits
         taken.append(window)
         at += size
-    return np.array(taken, dtype=np.int64), np.array([*starts, at], dtype=np.int64), singles
+    return np.array(taken, dtype=np.int64), np.array([*starts, at], dtype=np.int64), np.array(singles, dtype=np.int64)
 
 
 def _one(stream: bytes, at: int, by_size: dict[int, dict[int, Code]]) -> tuple[Code, int, int] | None:

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from ecg.formats.scp_huffman import Huffman, Values, decode, read_tables
 from ecg.formats.scp_sections import SUBTRACTED, Lead, cut
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
-from ecg.signal import MAX_SAMPLES
 
 _MV_PER_NV: Final = 1e-6
 _US_PER_S: Final = 1e6
@@ -91,13 +90,24 @@ def read_rhythm(sections: dict[int, bytes], leads: Sequence[Lead], flags: int, f
         beat = _encoded(5, sections[5], len(leads), file)
         zones = _zones(sections[4], max(lead.samples for lead in leads), file)
     interval_us = _interval_us(rhythm, beat, file)
+    layouts = _layouts(zones, leads, file) if rhythm.is_bimodal else {}
     mv: list[MilliVolts] = []
     for n, lead in enumerate(leads):
-        values = _rhythm_of(rhythm, n, lead.samples, zones, huffman, file) * (rhythm.step_nv * _MV_PER_NV)
+        values = _rhythm_of(rhythm, n, lead.samples, layouts.get(lead.samples), huffman, file) * (
+            rhythm.step_nv * _MV_PER_NV
+        )
         if subtracts and beat is not None:
             _add_reference_beat(values, beat, n, zones, huffman, file)
         mv.append(values)
     return Rhythm(tuple(mv), _rate_hz(interval_us), rhythm.step_nv * _MV_PER_NV)
+
+
+def _layouts(zones: _Zones, leads: Sequence[Lead], file: str) -> dict[int, _Layout]:
+    """By the leads' numbers of samples.  A stream of 64 KB makes at most four samples a bit."""
+    lengths = {lead.samples for lead in leads}
+    if max(lengths) > _DECIMATION * 8 * 0xFFFF:
+        raise cut(file, 3)
+    return {samples: _Layout.of(_runs(zones.protected, samples), samples) for samples in lengths}
 
 
 def _interval_us(rhythm: _Encoded, beat: _Encoded | None, file: str) -> int:
@@ -155,15 +165,13 @@ def _zones(body: bytes, samples: int, file: str) -> _Zones:
 # ---- one stream ----
 
 
-def _rhythm_of(rhythm: _Encoded, n: int, samples: int, zones: _Zones, huffman: Huffman | None, file: str) -> MilliVolts:
+def _rhythm_of(
+    rhythm: _Encoded, n: int, samples: int, layout: _Layout | None, huffman: Huffman | None, file: str
+) -> MilliVolts:
     """A lead's residual, counts [sample]."""
-    if samples > MAX_SAMPLES:
-        raise cut(file, 3)
-    if not rhythm.is_bimodal:
+    if layout is None:
         return _counts(rhythm, n, samples, huffman, file).astype(np.float64)
-    runs = _runs(zones.protected, samples)
-    stored = sum(_stored(run) for run in runs)
-    return _undecimated(_counts(rhythm, n, stored, huffman, file).astype(np.float64), runs, samples)
+    return _undecimated(_counts(rhythm, n, layout.widths.size, huffman, file).astype(np.float64), layout)
 
 
 def _counts(encoded: _Encoded, n: int, count: int, huffman: Huffman | None, file: str) -> Values:
@@ -215,48 +223,56 @@ def _runs(protected: Sequence[tuple[int, int]], samples: int) -> list[_Run]:
     return [*out, _Run(at, samples, True)] if samples > at else out
 
 
-def _stored(run: _Run) -> int:
-    """Values that are stored for this run; an unfinished last group of four makes one too."""
-    return -(-(run.end - run.first) // _DECIMATION) if run.is_decimated else run.end - run.first
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the stored values of a bimodal lead lie: groups of one to four samples each.
+
+    middles: of each group, in samples.  whose: for each sample its group.  from_middle: how far it lies from there.
+    """
+
+    widths: npt.NDArray[np.int64]
+    middles: MilliVolts
+    whose: npt.NDArray[np.int64]
+    from_middle: MilliVolts
+
+    @classmethod
+    def of(cls, runs: Sequence[_Run], samples: int) -> _Layout:
+        edges = [np.arange(run.first, run.end, _DECIMATION if run.is_decimated else 1) for run in runs]
+        starts = np.concatenate(edges)
+        widths = np.diff(np.append(starts, samples))
+        middles = starts + (widths - 1) / 2
+        whose = np.repeat(np.arange(widths.size), widths)
+        return cls(widths, middles, whose, np.arange(samples) - middles[whose])
 
 
-def _undecimated(stored: MilliVolts, runs: Sequence[_Run], samples: int) -> MilliVolts:
+def _undecimated(stored: MilliVolts, layout: _Layout) -> MilliVolts:
     """All samples [sample].  A decimated value is the level of four samples: a line of that mean stands for them.
 
     Its slope is that to the neighbours, none at a peak (van Leer 1977), so that nothing is drawn that was not stored;
     at the recording's two ends, which have one neighbour, the parabola through three groups goes on.
     """
-    starts, values = np.empty(stored.size), stored
-    widths = np.ones(stored.size)
-    at = 0
-    for run in runs:
-        count = _stored(run)
-        begins = run.first + np.arange(count) * (_DECIMATION if run.is_decimated else 1)
-        starts[at : at + count] = begins
-        widths[at : at + count] = np.minimum(run.end, begins + (_DECIMATION if run.is_decimated else 1)) - begins
-        at += count
-    middles = starts + (widths - 1) / 2
-    if values.size < 2:
-        return np.repeat(values, widths.astype(np.int64))
-    steps = np.diff(values) / np.diff(middles)
+    if stored.size < 2:
+        return stored[layout.whose]
+    steps = np.diff(stored) / np.diff(layout.middles)
     before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
     limit = np.minimum(2 * np.minimum(np.abs(before), np.abs(after)), np.abs(before + after) / 2)
-    slopes = np.where((before * after > 0) & (widths > 1), np.sign(before) * limit, 0.0)
-    whose = np.repeat(np.arange(values.size), widths.astype(np.int64))
-    out = values[whose] + slopes[whose] * (np.arange(samples) - middles[whose])
-    if (widths[:3] == _DECIMATION).all() and values.size >= 3:
-        out[:_DECIMATION] = _parabola(values[:3])
-    if (widths[-3:] == _DECIMATION).all() and values.size >= 3:
-        out[-_DECIMATION:] = _parabola(values[:-4:-1])[::-1]
+    slopes = np.where((before * after > 0) & (layout.widths > 1), np.sign(before) * limit, 0.0)
+    out = stored[layout.whose] + slopes[layout.whose] * layout.from_middle
+    if stored.size >= 3 and (layout.widths[:3] == _DECIMATION).all():
+        out[:_DECIMATION] = _PARABOLA @ stored[:3]
+    if stored.size >= 3 and (layout.widths[-3:] == _DECIMATION).all():
+        out[-_DECIMATION:] = (_PARABOLA @ stored[:-4:-1])[::-1]
     return out
 
 
-def _parabola(means: MilliVolts) -> MilliVolts:
-    """The first four samples of the parabola whose means over three times four samples are these."""
-    edges = np.concatenate([[0.0], np.cumsum(means) * _DECIMATION])
-    at = np.arange(4) * _DECIMATION
-    cubic = np.polynomial.polynomial.Polynomial.fit(at, edges, 3)
-    return np.diff(cubic(np.arange(_DECIMATION + 1)))
+def _parabola() -> MilliVolts:
+    """[sample, group]: the first four samples of the parabola whose means over three times four samples are given."""
+    edges = np.vander(np.arange(4.0) * _DECIMATION, 4)  # its sum is a cubic, known at the groups' edges
+    sums = np.tril(np.ones((4, 3)), -1) * _DECIMATION
+    return np.diff(np.vander(np.arange(_DECIMATION + 1.0), 4) @ np.linalg.solve(edges, sums), axis=0)
+
+
+_PARABOLA: Final = _parabola()
 
 
 # ---- reference beat ----

@@ -239,6 +239,15 @@ def test_tables_that_cannot_be_are_refused(body: bytes) -> None:
         read_tables(body, "x")
 
 
+def test_a_switch_to_the_same_table_stands_for_no_value() -> None:
+    rows = [(1, 1, 1, 7, "0"), (2, 2, 0, 1, "10"), (2, 22, 1, 0, "11")]
+    huffman = read_tables(struct.pack("<H", 1) + _table(rows), "x")
+    values = "0" + "10" * 9 + "11" + format(123456, "020b") + "10" + "0" * 20
+    found = decode(_bytes(values * 5), 110, huffman)
+    assert found is not None
+    assert found[0].tolist() == [7, 123456, *[7] * 20] * 5
+
+
 def test_tables_that_switch_for_ever_end_with_the_stream() -> None:
     tables = prepare(((Code(0, 1, goes_to=1),), (Code(0, 1, goes_to=0),)), "x")
     assert decode(bytes(60000), 1, tables) is None
