@@ -37,6 +37,9 @@ from ecg.signal import EcgSignal, is_known_lead
 
 _MAX_HEADER_LINES: Final = 200
 _MIN_ROWS: Final = 20
+_MAX_ROWS: Final = 4_000_000  # four hours at 250 Hz
+_MAX_LINE: Final = 10_000  # characters: 64 leads take a tenth of it
+_ROWS_AT_ONCE: Final = 20_000
 _DELIMITERS: Final = ("\t", ";", "|", ",")
 _NUMERIC: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
 _CLOCK: Final = re.compile(
@@ -123,6 +126,8 @@ def read_csv(content: bytes, file: str = "ECG") -> EcgSignal:
 def _first_row(lines: Sequence[str]) -> int | None:
     """The first of many rows of numbers; None where there's no table."""
     run = 0
+    if any(len(line) > _MAX_LINE for line in lines):
+        return None
     for n, line in enumerate(lines[: _MAX_HEADER_LINES + _MIN_ROWS]):
         run = run + 1 if _is_numbers(line) else 0
         if run == _MIN_ROWS:
@@ -141,6 +146,13 @@ def _is_clock(cell: str) -> bool:
 
 
 def _table(text: str, file: str) -> _Table:
+    if text.count("\n") > _MAX_ROWS:
+        raise unreadable(
+            file,
+            f"有超过 {_MAX_ROWS} 行，作为文本过长，请导出 EDF 或 DICOM",
+            f"has more than {_MAX_ROWS} rows, too many for text; export EDF or DICOM",
+            expected=f"at most {_MAX_ROWS} rows",
+        )
     lines = text.splitlines()
     first = _first_row(lines)
     if first is None:
@@ -155,6 +167,8 @@ def _table(text: str, file: str) -> _Table:
     while rows and not rows[-1].strip():
         rows.pop()
     delimiter = _delimiter(rows[:_MIN_ROWS])
+    if delimiter != " " and all(row.rstrip().endswith(delimiter) for row in rows):
+        rows = [row.rstrip()[:-1] for row in rows]
     names, units = _column_row(lines[:first], delimiter)
     width = len(_cells(rows[0], delimiter))
     if names and len(names) == width + 1 and not names[-1]:
@@ -289,27 +303,34 @@ def _values(table: _Table, file: str) -> npt.NDArray[np.float64]:
 
 def _fast_values(table: _Table, width: int) -> npt.NDArray[np.float64] | None:
     """The numbers where every cell is a plain one; None where the cells must be looked at one by one."""
-    text = "\n".join(table.rows)
+    parts: list[npt.NDArray[np.float64]] = []
+    for at in range(0, len(table.rows), _ROWS_AT_ONCE):
+        part = _fast_rows(table, table.rows[at : at + _ROWS_AT_ONCE], width)
+        if part is None:
+            return None
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _fast_rows(table: _Table, rows: Sequence[str], width: int) -> npt.NDArray[np.float64] | None:
+    text = "\n".join(rows)
     if table.decimal_comma:
         text = text.replace(",", ".")
     if table.delimiter != " ":
-        counts = {row.count(table.delimiter) for row in table.rows}
-        if counts != {width - 1} or re.search(
-            rf"(?:^|{re.escape(table.delimiter)})[ \t]*(?={re.escape(table.delimiter)}|$)", text, re.M
-        ):
+        mark = re.escape(table.delimiter)
+        if {row.count(table.delimiter) for row in rows} != {width - 1}:
+            return None
+        if re.search(rf"(?:^|{mark})[ \t]*(?={mark}|$)", text, re.MULTILINE):
             return None
         text = text.replace(table.delimiter, " ")
-    elif {len(row.split()) for row in table.rows} != {width}:
+    elif {len(row.split()) for row in rows} != {width}:
         return None
     try:
         values = np.array(text.split(), dtype=np.float64)
     except ValueError:
         return None
-    return (
-        values.reshape(len(table.rows), width)
-        if values.size == len(table.rows) * width and np.isfinite(values).all()
-        else None
-    )
+    whole = values.size == len(rows) * width and np.isfinite(values).all()
+    return values.reshape(len(rows), width) if whole else None
 
 
 def _cell(cell: str, decimal_comma: bool) -> float:

@@ -28,6 +28,7 @@ _MV_PER_UNIT: Final = {
 }
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{0,25})?|\.\d{1,25})(?:[eE][+-]?\d{1,2})?")
 _INTEGER_CHARACTERS: Final = b"0123456789+- \t\r\n"
+_MOST_DECIMALS: Final = 4_000_000  # each takes a hundred bytes while it's read
 _LONGEST_INTEGER: Final = 12  # characters, with its sign
 
 
@@ -127,6 +128,8 @@ def whole_numbers(text: str, file: str, lead: str) -> npt.NDArray[np.int64]:
 
 def decimal_numbers(text: str, file: str, lead: str) -> npt.NDArray[np.float64]:
     """The numbers in this text, between blanks or commas; finite.  Raises Unreadable for anything else in it."""
+    if sum(map(text.count, " ,;\t\r\n")) > _MOST_DECIMALS:
+        raise unreadable(file, f"的导联 {lead} 样本过多", f"has too many samples in lead {lead}", expected="an ECG")
     try:
         values = np.array(text.replace(",", " ").replace(";", " ").split(), dtype=np.float64)
     except ValueError:

@@ -97,6 +97,23 @@ def test_xml_beyond_its_size_is_refused_before_it_is_parsed() -> None:
     assert "too large" in outcome.en
 
 
+_ROWS = "I,II\n" + "1,2\n" * 40
+_HOSTILE_TEXT = {
+    "nothing but line ends": "fs: 500\nUnit: mV\n" + _ROWS + "\n" * 6_000_000,
+    "one endless line": "fs: 500\nUnit: mV\n" + _ROWS + "1 " * 4_000_000,
+    "an endless header": "fs: 500" + " " * 2_000_000 + "\nUnit: mV\n" + _ROWS,
+    "an endless name": "fs: 500\nUnit: mV\n" + "I" + " " * 2_000_000 + ",II\n" + "1,2\n" * 40,
+    "an endless number": "fs: 500\nUnit: mV\n" + _ROWS + "1" * 2_000_000 + ",2\n",
+}
+
+
+@pytest.mark.parametrize("kind", _HOSTILE_TEXT)
+def test_hostile_text_is_refused_in_bounded_time_and_memory(kind: str) -> None:
+    content = _HOSTILE_TEXT[kind].encode()
+    outcome = _bounded({"evil.csv": content}, seconds=4, megabytes=40 + 30 * len(content) / _MEGABYTE)
+    assert isinstance(outcome, Unreadable)
+
+
 # ---- archives ----
 
 
