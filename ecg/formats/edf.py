@@ -8,9 +8,10 @@ or no voltage is named and left to the original.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,9 @@ _MAX_RECORDS: Final = 100_000_000
 _MAX_FS_HZ: Final = 1e6
 _MAX_NOTES: Final = 500
 _CHUNK_BYTES: Final = 4 << 20
+_MAX_TIMED_RECORDS: Final = 3_000_000
+"""Of a discontinuous file (ours): a month of records of a second."""
+_LIST_END: Final = 20
 _FIELDS: Final = (("label", 16), ("transducer", 80), ("unit", 8), ("low", 8), ("high", 8), ("digital_low", 8),
                   ("digital_high", 8), ("prefilter", 80), ("samples", 8), ("reserved", 32))  # fmt: skip
 _ANNOTATION_LABELS: Final = ("EDF Annotations", "BDF Annotations")
@@ -339,26 +343,29 @@ def _annotations(edf: _File) -> tuple[npt.NDArray[np.float64] | None, tuple[Devi
         if edf.is_discontinuous:
             raise _bad(edf.file, "an annotation signal that tells the records' times", 192)
         return None, ()
-    onsets = np.zeros(len(edf.records))
+    if edf.is_discontinuous and len(edf.records) > _MAX_TIMED_RECORDS:
+        raise _bad(edf.file, f"at most {_MAX_TIMED_RECORDS} records that tell their times", 192)
+    onsets = np.zeros(len(edf.records) if edf.is_discontinuous else 0)
     notes: list[DeviceNote] = []
     step = max(1, _CHUNK_BYTES // edf.records.shape[1])
     for at in range(0, len(edf.records), step):
         for signal in listed:
             rows = edf.records[at : at + step, signal.at : signal.at + signal.size]
-            for record, row in enumerate(rows, at):
-                found = list(_LIST.finditer(row.tobytes())) if row[0] else []
-                if edf.is_discontinuous and signal is listed[0]:
-                    onsets[record] = _onset(found, record, edf.file)
-                notes += [note for lists in found for note in _notes(lists)]
+            if edf.is_discontinuous and signal is listed[0]:
+                onsets[at : at + step] = [_onset(row.tobytes(), at + n, edf.file) for n, row in enumerate(rows)]
+            # A list without a text ends its onset, and itself, with byte 20: two of them in all.
+            worded = np.flatnonzero((rows == _LIST_END).sum(axis=1) > 2)
+            for n in worded[: _MAX_NOTES - len(notes)]:
+                notes += islice(_notes(rows[n].tobytes()), _MAX_NOTES - len(notes))
         if len(notes) >= _MAX_NOTES and not edf.is_discontinuous:
             break
-        del notes[_MAX_NOTES:]
-    return (onsets if edf.is_discontinuous else None), tuple(notes[:_MAX_NOTES])
+    return (onsets if edf.is_discontinuous else None), tuple(notes)
 
 
-def _onset(found: Sequence[re.Match[bytes]], record: int, file: str) -> float:
+def _onset(raw: bytes, record: int, file: str) -> float:
     """When a record begins, s: its first list says so, before any other."""
-    if not found or found[0].start():
+    found = _LIST.match(raw)
+    if found is None:
         raise unreadable(
             file,
             f"的第 {record + 1} 个数据块没有时间，无法确定中断多久",
@@ -366,13 +373,16 @@ def _onset(found: Sequence[re.Match[bytes]], record: int, file: str) -> float:
             todo=EXPORT_AGAIN,
             expected="an EDF+ time-keeping annotation in each record",
         )
-    return float(found[0][1])
+    return float(found[1])
 
 
-def _notes(found: re.Match[bytes]) -> list[DeviceNote]:
-    seconds = f" ({float(found[2]):g} s)" if found[2] else ""
-    texts = [text for part in found[3].split(b"\x14") if (text := decoded(part, "utf-8"))]
-    return [DeviceNote(f"{float(found[1]):g} s: {text}{seconds}") for text in texts]
+def _notes(raw: bytes) -> Iterator[DeviceNote]:
+    for found in _LIST.finditer(raw):
+        seconds = f" ({float(found[2]):g} s)" if found[2] else ""
+        for part in found[3].split(b"\x14", _MAX_NOTES):
+            text = decoded(part[:4000], "utf-8")
+            if text:
+                yield DeviceNote(f"{float(found[1]):g} s: {text}{seconds}")
 
 
 # ---- what is known of it ----

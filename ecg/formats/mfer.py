@@ -359,6 +359,8 @@ def _frame(state: _State, value: memoryview) -> _Frame:
 
 
 def _leads(frames: list[_Frame], file: str) -> tuple[list[StoredLead], float]:
+    if sum(values.size for frame in frames for values in frame.values) > MAX_SAMPLES:
+        raise unreadable(file, "的样本过多", "has too many samples", expected=f"at most {MAX_SAMPLES} samples")
     leads: list[StoredLead] = []
     rates: set[float] = set()
     for n, channel in enumerate(frames[0].channels):

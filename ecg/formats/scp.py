@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ecg.formats.leads import StoredLead, recording
-from ecg.formats.scp_samples import read_rhythm
+from ecg.formats.scp_samples import MilliVolts, read_rhythm
 from ecg.formats.scp_sections import (
     Demographics,
     Lead,
@@ -42,12 +41,13 @@ def read_scp(content: bytes, file: str = "ECG") -> EcgSignal:
             file, "不含导联定义（第 3 节）", "defines no leads (section 3)", expected="section 3 of EN 1064"
         )
     leads, flags = read_leads(sections[3], file)
+    samples = _samples(leads, file)
     rhythm = read_rhythm(sections, leads, flags, file)
     about = read_demographics(sections[1], file) if 1 in sections else Demographics()
     language = language_of(sections[1], file) if 1 in sections else 0
     stored = [
         StoredLead(lead.name, row, rhythm.step_mv)
-        for lead, row in zip(leads, _in_time(leads, rhythm.mv, file), strict=True)
+        for lead, row in zip(leads, _in_time(leads, rhythm.mv, samples), strict=True)
     ]
     return recording(
         file,
@@ -66,17 +66,27 @@ def read_scp(content: bytes, file: str = "ECG") -> EcgSignal:
     )
 
 
-def _in_time(
-    leads: tuple[Lead, ...], mv: tuple[npt.NDArray[np.float64], ...], file: str
-) -> list[npt.NDArray[np.float64]]:
+def _samples(leads: tuple[Lead, ...], file: str) -> int:
+    """Samples from the first lead's begin to the last one's end.  Raises Unreadable before anything is unpacked."""
+    samples = max(lead.end for lead in leads) - min(lead.start for lead in leads) + 1
+    if samples * len(leads) > MAX_SAMPLES:
+        raise unreadable(
+            file,
+            f"声明的样本过多：{samples} 个",
+            f"declares too many samples: {samples}",
+            expected=f"at most {MAX_SAMPLES} samples over all leads",
+        )
+    return samples
+
+
+def _in_time(leads: tuple[Lead, ...], mv: tuple[MilliVolts, ...], samples: int) -> list[MilliVolts]:
     """Each lead's samples where they lie in the recording, NaN where that lead was not recorded."""
     first = min(lead.start for lead in leads)
-    samples = max(lead.end for lead in leads) - first + 1
-    if samples * len(leads) > MAX_SAMPLES:
-        raise unreadable(file, "的样本过多", "has too many samples", expected=f"at most {MAX_SAMPLES} samples")
-    out: list[npt.NDArray[np.float64]] = []
+    out: list[MilliVolts] = []
     for lead, values in zip(leads, mv, strict=True):
-        row = np.full(samples, np.nan)
-        row[lead.start - first : lead.end - first + 1] = values
+        row = values
+        if values.size != samples:
+            row = np.full(samples, np.nan)
+            row[lead.start - first : lead.end - first + 1] = values
         out.append(row)
     return out

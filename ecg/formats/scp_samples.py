@@ -25,6 +25,9 @@ _DECIMATION: Final = 4
 _SPARE_BYTES: Final = 3
 """A stream may be filled up to an even number of bytes, or to four (ours: the samples beyond would be lost)."""
 _LARGEST_COUNT: Final = 1 << 31
+_MAX_STREAM_BYTES: Final = 2 << 20
+"""Of all leads together (ours): 32 leads of the 64 KB that one can have."""
+_MAX_BEATS: Final = 5000
 
 MilliVolts = npt.NDArray[np.float64]
 
@@ -135,7 +138,7 @@ def _encoded(section: int, body: bytes, leads: int, file: str) -> _Encoded:
     if not step_nv or not interval_us or differences > 2 or bimodal > 1:
         raise cut(file, section)
     ends = np.cumsum(sizes) + 6 + 2 * leads
-    if ends[-1] > len(body):
+    if ends[-1] > min(len(body), _MAX_STREAM_BYTES):
         raise cut(file, section)
     streams = tuple(body[int(end) - size : int(end)] for end, size in zip(ends, sizes, strict=True))
     return _Encoded(section, step_nv, interval_us, differences, bimodal == 1 and section == 6, streams)
@@ -146,7 +149,7 @@ def _zones(body: bytes, samples: int, file: str) -> _Zones:
     if len(body) < 6:
         raise cut(file, 4)
     beat_ms, fiducial, count = struct.unpack_from("<HHH", body)
-    if len(body) < 6 + 22 * count:
+    if len(body) < 6 + 22 * count or count > _MAX_BEATS:
         raise cut(file, 4)
     beats = [struct.unpack_from("<HIII", body, 6 + 14 * n) for n in range(count)]
     protected = [struct.unpack_from("<II", body, 6 + 14 * count + 8 * n) for n in range(count)]
@@ -158,6 +161,8 @@ def _zones(body: bytes, samples: int, file: str) -> _Zones:
     if any(first <= end for (first, _), end in zip(zones, ends, strict=False)):
         raise cut(file, 4)
     if any(first > last or last >= samples for first, _, last in subtracted):
+        raise cut(file, 4)
+    if sum(last - first + 1 for first, _, last in subtracted) > samples:  # they would lie over each other
         raise cut(file, 4)
     return _Zones(beat_ms, fiducial - 1, tuple(subtracted), tuple(zones))
 
