@@ -15,6 +15,7 @@ from center.errors import NotFound
 from center.identity import SYSTEM, CaseId, ClinicId, system_for
 from center.jobs import Job, Later
 from center.ports import Clock, ObjectStore, Provenance, Reads, Reports, SealedReport, StoredRead
+from center.reads import Outcome
 from dicom_gateway.completion import (
     CAP_S,
     DEAD_AFTER_S,
@@ -28,7 +29,7 @@ from dicom_gateway.completion import (
 from dicom_gateway.contents import Contents
 from dicom_gateway.dicom_json import Json, identity_json, unpack
 from dicom_gateway.ingest import Door, complete
-from dicom_gateway.result_uids import read_uids, report_uids
+from dicom_gateway.result_uids import median_uids, read_uids, report_uids
 from dicom_gateway.spool import Spool
 from dicom_gateway.store import QUERIES
 
@@ -117,7 +118,8 @@ class Filer:
         self._reports = reports
 
     def file_read(self, job: Job) -> None:
-        """On PreliminaryReadMade: a Comprehensive SR (TID 1500), for readers only."""
+        """On PreliminaryReadMade: a Comprehensive SR (TID 1500; an ECG's TID 3700 with its median beat beside it), for
+        readers only."""
         assert self._reads is not None
         wanted = (job.payload["model"], job.payload["version"], job.payload["input_digest"])
         study_uid = str(job.payload["study_uid"])
@@ -125,14 +127,24 @@ class Filer:
             if (kept.read.model, kept.read.version, kept.read.input_digest) == wanted:
                 uid = read_uids(job.clinic_id, study_uid, kept.read).instance
                 self._file(job.clinic_id, uid, Visibility.READERS, lambda k=kept: self._report_of(k))
+                if kept.read.median is not None:
+                    uid = median_uids(job.clinic_id, study_uid, kept.read).instance
+                    self._file(job.clinic_id, uid, Visibility.READERS, lambda k=kept: self._median_of(k))
                 return
         raise NotFound("没有找到该初读。", "There is no such preliminary read.", {"study": study_uid})
 
     def _report_of(self, kept: StoredRead) -> bytes:
-        from dicom_gateway import results  # 2 s with its libraries: loaded when the first result is filed
+        from dicom_gateway import ecg_results, results  # 2 s with their libraries: loaded when the first is filed
 
         evidence, zone = self._evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
-        return results.read_as_sr(kept, evidence, zone)
+        is_ecg = kept.read.kind == "ecg" and kept.read.outcome is Outcome.READ
+        return (ecg_results.ecg_read_as_sr if is_ecg else results.read_as_sr)(kept, evidence, zone)
+
+    def _median_of(self, kept: StoredRead) -> bytes:
+        from dicom_gateway import ecg_results
+
+        evidence, zone = self._evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
+        return ecg_results.median_as_waveform(kept, evidence[0], zone)
 
     def file_report(self, job: Job) -> None:
         """On ReportSealed: the sealed file as Encapsulated PDF, visible to its clinic at once."""

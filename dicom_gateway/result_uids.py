@@ -28,6 +28,11 @@ def read_uids(clinic_id: str, study_uid: str, read: PreliminaryRead) -> ResultUi
     return ResultUids(series, uid_of("read", clinic_id, study_uid, read.model, read.version, read.input_digest))
 
 
+def median_uids(clinic_id: str, study_uid: str, read: PreliminaryRead) -> ResultUids:
+    series = uid_of("median-series", clinic_id, study_uid, read.model)
+    return ResultUids(series, uid_of("median", clinic_id, study_uid, read.model, read.version, read.input_digest))
+
+
 def report_uids(clinic_id: str, study_uid: str, case_id: str, version: int) -> ResultUids:
     series = uid_of("report-series", clinic_id, study_uid)
     return ResultUids(series, uid_of("report", clinic_id, study_uid, case_id, version))

@@ -12,10 +12,12 @@ from center.errors import NotFound
 from center.identity import CaseId, ClinicId, system_for
 from center.jobs import Job
 from center.ports import SealedReport, StoredRead
-from center.reads import Decision, Finding, Outcome, PreliminaryRead
+from center.reads import Decision, Finding, Outcome, PreliminaryRead, Tier
 from dicom_gateway.room import report_sop_uid
 from tests.gateway.conftest import House
 from tests.makers.dicom import Flaw, Person, make_cr
+from tests.makers.ecg import make_ecg_dicom
+from tests.makers.ecg_reads import ecg_read
 
 SHIGOU = ClinicId("shigou")
 ACTOR = system_for(SHIGOU)
@@ -80,3 +82,24 @@ def test_a_report_is_the_clinics_until_it_is_withdrawn(house: House) -> None:
     house.gateway.handlers["gateway.hide_report"](job("gateway.hide_report", **payload))
     by_uid = {i.sop_uid: i for i in house.gateway.index.instances(ACTOR, SHIGOU, stored.study_uid)}
     assert by_uid[uid].visibility is Visibility.READERS
+
+
+def test_an_ecgs_read_is_filed_with_its_median_beat_for_readers(house: House) -> None:
+    stored = house.accept(make_ecg_dicom())
+    read = ecg_read(Tier.RED)
+    house.reads.kept.append(StoredRead("r", SHIGOU, stored.study_uid, house.clock.now(), (stored.sop_uid,), read))
+    asked = job(
+        "gateway.file_read", study_uid=stored.study_uid, model=read.model, version=read.version,
+        input_digest=read.input_digest,
+    )  # fmt: skip
+    for _ in range(2):
+        house.gateway.handlers["gateway.file_read"](asked)
+    found = house.gateway.index.instances(ACTOR, SHIGOU, stored.study_uid)
+    results = {i.modality: i for i in found if i.origin.value == "result"}
+    assert set(results) == {"SR", "ECG"} and len(found) == 3
+    assert {i.visibility for i in results.values()} == {Visibility.READERS}
+    sr = dcmread(BytesIO(house.gateway.index.read_bytes(ACTOR, SHIGOU, results["SR"].sop_uid)))
+    assert sr.ConceptNameCodeSequence[0].CodeMeaning == "ECG Report"
+    median = dcmread(BytesIO(house.gateway.index.read_bytes(ACTOR, SHIGOU, results["ECG"].sop_uid)))
+    assert median.WaveformSequence[0].WaveformOriginality == "DERIVED"
+    assert str(median.PatientName) == "Zhang^San=张^三"
