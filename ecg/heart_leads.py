@@ -10,7 +10,7 @@ from ecg.signal import EcgSignal, canonical_lead, is_known_lead
 MOST_LEADS: Final = 18
 """Standard, right and posterior leads together; a body-surface map is read by its first eighteen."""
 _NOT_HEART: Final = re.compile(
-    r"""eeg|eog|emg|e[lr]oc|fp[1z2]|^[fcpot]p?[z0-9]{1,2}(-|$)|^a[12]$|^m[12]$|resp|thor|abdo|airflow|flow|nasal|breath
+    r"""eeg|eog|emg|chin|e[lr]oc|fp[1z2]|^[fcpot]p?[z0-9]{1,2}(-|$)|^a[12]$|^m[12]$|resp|thor|abdo|airflow|flow|nasal|breath
     |snor|spo2|sao2|pleth|ppg|pulse|puls\b|abp|^art|cvp|^pap|^icp|nibp|pressure|\bbp\b|temp|rectal|^gsr|eda|accel|^acc
     |gyro|marker|event|annot|trigger|status|scg|pcg|sound|co2|volume|battery|light|position|posture|^hr$|rate$""",
     re.IGNORECASE | re.VERBOSE,

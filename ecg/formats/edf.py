@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
-from ecg.formats.kinds import heart_leads, is_heart, lead_name, not_an_ecg
+from ecg.formats.kinds import is_heart, lead_name, not_an_ecg
 from ecg.formats.leads import mv_per_unit, number
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.text import decoded
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
+from ecg.heart_leads import heart_leads
 from ecg.signal import MAX_LEADS, DeviceNote, EcgSignal, Filters, distinct
 
 _EDF_MARK: Final = b"0       "
@@ -105,12 +106,12 @@ def open_edf(content: Buffer, file: str = "ECG") -> LongSignal:
     def block(start: int, stop: int) -> Block:
         return _block(edf, signals, per_record, starts, start, stop)
 
-    names = [signal.name for signal in signals]
-    issues = [*edf.issues, *([] if heart_leads(names) else [not_an_ecg(", ".join(names[:8]))])]
+    head = _head(edf, signals, fs_hz, notes)
+    issues = [*edf.issues, *([] if heart_leads(head) else [not_an_ecg(", ".join(head.leads[:8]))])]
     issues += [_held_issue(held)] if held else []
     issues += [_left_out_issue(left_out)] if left_out else []
     issues += [_GAPS] if length > per_record * len(starts) else []
-    return LongSignal(_head(edf, signals, fs_hz, notes, tuple(issues)), length, block)
+    return LongSignal(replace(head, issues=tuple(issues)), length, block)
 
 
 # ---- header ----
@@ -388,9 +389,7 @@ def _notes(raw: bytes) -> Iterator[DeviceNote]:
 # ---- what is known of it ----
 
 
-def _head(
-    edf: _File, signals: Sequence[_Signal], fs_hz: float, notes: tuple[DeviceNote, ...], issues: tuple[Reason, ...]
-) -> EcgSignal:
+def _head(edf: _File, signals: Sequence[_Signal], fs_hz: float, notes: tuple[DeviceNote, ...]) -> EcgSignal:
     patient, recording = decoded(edf.head[8:88]), decoded(edf.head[88:168])
     person = re.match(r"(\S+) ([MFX]) (\d{2}-[A-Z]{3}-\d{4}|X) (\S+)", patient)
     study = re.match(r"Startdate (\S+) (\S+) (\S+) (\S+)", recording)
@@ -409,7 +408,6 @@ def _head(
         accession_number=_known(study[2]) if study else "",
         annotations=notes,
         source_format=("BDF" if edf.width == 3 else "EDF") + ("+" if edf.is_plus else ""),
-        issues=issues,
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from center.errors import Unreadable
 from ecg.formats.edf import looks_like_edf, open_edf, read_edf
-from ecg.formats.kinds import heart_leads, is_heart, lead_name
+from ecg.formats.kinds import is_heart, lead_name
 from tests.outside import outside_data
 
 
@@ -177,12 +177,6 @@ def test_unknown_labels_are_leads_and_electrodes_of_a_head_are_not() -> None:
 def test_ecg_labels_are_leads(label: str, name: str) -> None:
     assert lead_name(label) == name
     assert is_heart(name)
-
-
-def test_an_ecg_is_read_from_its_leads_alone() -> None:
-    assert heart_leads(("EEG C3", "ECG", "V1", "Resp")) == ("ECG", "V1")
-    assert heart_leads(("EEG C3", "EOG(L)")) == ()
-    assert heart_leads(("CH1", "Chin1-Chin2")) == ("CH1",)
 
 
 def test_a_recorder_that_was_cut_short_is_read_to_its_last_whole_record_and_says_so() -> None:
