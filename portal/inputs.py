@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from center.codes import Origin
 from center.errors import Failure, NotFound, Unavailable
-from center.identity import ClinicId, system_for
-from center.ports import StudyIndex
-from center.reads import Abstention, FilmInput, ModelInput, Reason
+from center.identity import Actor, ClinicId, system_for
+from center.ports import Reads, StudyIndex, StudySummary
+from center.reads import Abstention, FilmInput, ModelInput, Outcome, Reason
 from dicom_gateway.room import film_input
 from ecg.room import read_dicom_signal, to_model_input
 
@@ -73,10 +74,11 @@ def _digest(source: Source) -> str:
 
 
 class StudyInputs:
-    """The port: a study of the index."""
+    """The port: a study of the index, and what was read of the patient's last ECG."""
 
-    def __init__(self, index: StudyIndex) -> None:
+    def __init__(self, index: StudyIndex, reads: Reads) -> None:
         self._index = index
+        self._reads = reads
 
     def of(self, clinic_id: ClinicId, study_uid: str) -> ModelInput | Abstention:
         actor = system_for(clinic_id)
@@ -88,4 +90,24 @@ class StudyInputs:
             )
             for i in held
         ]  # fmt: skip
-        return model_input(study_uid, sources)
+        given = model_input(study_uid, sources)
+        return self._with_previous(given, actor, clinic_id) if isinstance(given, ModelInput) else given
+
+    def _with_previous(self, given: ModelInput, actor: Actor, clinic_id: ClinicId) -> ModelInput:
+        """With the newest read of the last ECG before this one, of the same patient at the same clinic."""
+        if given.kind != "ecg":
+            return given
+        now = _recorded(self._index.summary(actor, clinic_id, given.study_instance_uid))
+        for prior in self._index.priors(actor, clinic_id, given.study_instance_uid):
+            if "ECG" not in prior.modalities or _recorded(prior) >= now:
+                continue
+            for kept in self._reads.of(clinic_id, prior.study_uid):
+                if kept.read.kind == "ecg" and kept.read.outcome is Outcome.READ:
+                    at = _recorded(prior).isoformat()
+                    return replace(given, previous=kept.read, previous_study_uid=prior.study_uid, previous_at=at)
+        return given
+
+
+def _recorded(study: StudySummary) -> datetime:
+    """When it was recorded, by the clinic's clock as the device wrote it; where it didn't, when it came."""
+    return (study.study_at or study.first_arrival_at).replace(tzinfo=None)

@@ -163,7 +163,7 @@ def inference_handlers(parts: Parts) -> dict[str, Handler]:
     registry = _models(parts.settings.device)
     _note_models(parts, registry)
     readers = _readers(registry, parts.settings.critical_profile)
-    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index), readers, parts.clock)
+    room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index, parts.reads), readers, parts.clock)
     return {"inference.read_study": room.read_study}
 
 
