@@ -79,12 +79,9 @@ class _File:
 
 
 def looks_like_edf(content: Buffer) -> bool:
-    """Whether these bytes begin as EDF or BDF does: its version, then text, and numbers where they belong."""
+    """Whether these bytes begin as EDF or BDF does: its version, then text (a name may be in any characters)."""
     head = bytes(content[:_FIXED_BYTES])
-    if head.startswith(_BDF_MARK):
-        return True
-    is_text = min(head, default=0) >= 32  # a name may be in any characters, but is no control character
-    return is_text and head.startswith(_EDF_MARK) and re.fullmatch(rb"\d{1,8} *", head[184:192]) is not None
+    return head.startswith(_BDF_MARK) or (head.startswith(_EDF_MARK) and min(head) >= 32)
 
 
 def read_edf(content: bytes, file: str = "ECG") -> EcgSignal:
