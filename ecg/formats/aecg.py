@@ -28,6 +28,7 @@ from ecg.formats.leads import (
     mv_per_unit,
     number,
     recording,
+    short,
     whole_numbers,
 )
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
@@ -138,11 +139,11 @@ def _timing(sequences: Element, file: str) -> tuple[float, str]:
             seconds = _seconds(value.get("increment@value"), value.get("increment@unit"))
             if seconds is not None and 1 / MAX_FS_HZ <= seconds <= 1 / MIN_FS_HZ:
                 return seconds, instant(value.get("head@value")) if code == "TIME_ABSOLUTE" else ""
+            told = short(f"{value.get('increment@value')} {value.get('increment@unit')}")
             raise unreadable(
                 file,
-                f"的采样间隔“{value.get('increment@value')} {value.get('increment@unit')}”无法使用或超出范围",
-                f'has a sampling increment of "{value.get("increment@value")} {value.get("increment@unit")}", '
-                "which is unusable or out of range",
+                f"的采样间隔“{told}”无法使用或超出范围",
+                f'has a sampling increment of "{told}", which is unusable or out of range',
                 expected=f"{MIN_FS_HZ:g}..{MAX_FS_HZ:g} Hz",
             )
     raise unreadable(
@@ -169,7 +170,7 @@ def _lead(sequence: Element, code: str, file: str) -> StoredLead | None:
     value = sequence.find("value") or Element("")
     name = canonical_lead(code)
     if not is_known_lead(name):
-        name = re.sub(r"(?i)^MDC_ECG_(LEAD_)?", "", code) or "?"
+        name = short(re.sub(r"(?i)^MDC_ECG_(LEAD_)?", "", code))
     unit = value.get("scale@unit")
     per_unit, scale = mv_per_unit(unit), number(value.get("scale@value"))
     if per_unit is None and unit and not is_known_lead(name):

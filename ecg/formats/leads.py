@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from center.reads import Reason
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
-from ecg.signal import MAX_LEADS, MAX_SAMPLES, EcgSignal, canonical_lead, distinct, limb_issue
+from ecg.signal import MAX_LEADS, MAX_SAMPLES, DeviceNote, EcgSignal, canonical_lead, distinct, limb_issue
 
 MIN_FS_HZ: Final = 50.0
 MAX_FS_HZ: Final = 10_000.0
@@ -26,10 +26,18 @@ _MV_PER_UNIT: Final = {
     **dict.fromkeys(("uv", "µv", "μv", "microvolt", "microvolts", "微伏"), 1e-3),
     **dict.fromkeys(("nv", "nanovolt", "nanovolts", "纳伏"), 1e-6),
 }
+_MAX_NAME: Final = 40
+_MAX_TEXT: Final = 1000
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{0,25})?|\.\d{1,25})(?:[eE][+-]?\d{1,2})?")
-_INTEGER_CHARACTERS: Final = b"0123456789+- \t\r\n"
+_TIDY: Final = bytes.maketrans(b",;\t\r\n", b"     ")
+_KINDS: Final = bytes(
+    ord("d") if chr(n).isdigit() and n < 128 else ord("s") if n in b"+-" else ord(" ") if n == ord(" ") else ord("x")
+    for n in range(256)
+)
+"""Every byte as a digit, a sign, a blank, or anything else."""
+_NO_INTEGERS: Final = (b"x", b"ss", b"s ", b"ds", b"d" * 12)
+"""What whole numbers between blanks never hold, in these kinds; a count of 12 digits is none of a device."""
 _MOST_DECIMALS: Final = 4_000_000  # each takes a hundred bytes while it's read
-_LONGEST_INTEGER: Final = 12  # characters, with its sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +76,14 @@ def recording(file: str, leads: Sequence[StoredLead], fs_hz: float, **header: An
         _check_size(file, lead)
     steps = tuple(lead.step_mv for lead in leads)
     issues: tuple[Reason, ...] = header.pop("issues", ())
+    notes: tuple[DeviceNote, ...] = header.pop("annotations", ())
+    header = {key: value[:_MAX_TEXT] if isinstance(value, str) else value for key, value in header.items()}
     signal = EcgSignal(
-        leads=distinct(canonical_lead(lead.name) or f"lead {n + 1}" for n, lead in enumerate(leads)),
+        leads=distinct(canonical_lead(lead.name)[:_MAX_NAME] or f"lead {n + 1}" for n, lead in enumerate(leads)),
         samples=np.stack([lead.values_mv for lead in leads]),
         fs_hz=fs_hz,
         step_mv=steps if all(steps) else (),
+        annotations=tuple(replace(note, text=note.text[:_MAX_TEXT]) for note in notes),
         **header,
     )
     return replace(signal, issues=issues + limb_issue(signal))
@@ -102,6 +113,11 @@ def _check_size(file: str, lead: StoredLead) -> None:
             )
 
 
+def short(name: str) -> str:
+    """A lead's name as a message may show it."""
+    return name.strip()[:_MAX_NAME] or "?"
+
+
 def mv_per_unit(unit: str) -> float | None:
     """Millivolts in one of this unit (uV, MICROVOLTS, 微伏 ...); None where it's no voltage that we know."""
     return _MV_PER_UNIT.get(unit.strip().casefold())
@@ -115,13 +131,9 @@ def number(text: str) -> float | None:
 
 def whole_numbers(text: str, file: str, lead: str) -> npt.NDArray[np.int64]:
     """The whole numbers in this text, between blanks or commas.  Raises Unreadable for anything else in it."""
-    raw = text.replace(",", " ").replace(";", " ").encode("ascii", "replace")
-    if raw.translate(None, _INTEGER_CHARACTERS):
-        raise _not_numbers(file, lead)
-    codes = np.frombuffer(b" " + raw + b" ", dtype=np.uint8)
-    blank, sign = codes <= ord(" "), (codes == ord("+")) | (codes == ord("-"))
-    stray = sign[1:-1] & ~(blank[:-2] & (codes[2:] >= ord("0")))
-    if stray.any() or int(np.diff(np.flatnonzero(blank)).max()) > _LONGEST_INTEGER + 1:
+    raw = text.encode("ascii", "replace").translate(_TIDY)
+    kinds = b" " + raw.translate(_KINDS) + b" "
+    if any(wrong in kinds for wrong in _NO_INTEGERS):
         raise _not_numbers(file, lead)
     return np.fromstring(raw.decode("ascii"), dtype=np.int64, sep=" ") if raw.strip() else np.empty(0, np.int64)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from center.errors import Unreadable
-from ecg.formats.leads import StoredLead, age_years, coded_day, coded_sex, instant, number, recording, unproven
+from ecg.formats.leads import StoredLead, age_years, coded_day, coded_sex, instant, number, recording, short, unproven
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
 from ecg.formats.xml_bounded import Element, parse_xml
 from ecg.signal import DeviceNote, EcgSignal, Filters
@@ -72,7 +72,7 @@ def read_mortara(content: bytes, file: str = "ECG") -> EcgSignal:
 
 
 def _lead(channel: Element, fs_hz: float, file: str) -> StoredLead:
-    name = channel.get("@name") or "?"
+    name = short(channel.get("@name"))
     told = (
         channel.get("@bits") or "16",
         (channel.get("@format") or "SIGNED").upper(),

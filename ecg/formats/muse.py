@@ -28,6 +28,7 @@ from ecg.formats.leads import (
     mv_per_unit,
     number,
     recording,
+    short,
     whole_numbers,
 )
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
@@ -121,7 +122,7 @@ def _rate_hz(waveform: Element, root: Element, file: str) -> float:
 
 
 def _lead(data: Element, file: str) -> _Lead:
-    name = data.get("leadid") or "?"
+    name = short(data.get("leadid"))
     dtype = _SAMPLE_TYPES.get(int(number(data.get("leadsamplesize") or "2") or 0))
     if dtype is None:
         raise unreadable(

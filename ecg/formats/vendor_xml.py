@@ -207,7 +207,7 @@ def lead_name(text: str) -> str:
     """The usual name of a lead written like ``Lead_aVR``, ``导联V1``, ``ii``."""
     bare = _LEAD_WORDS.sub("", text.strip())
     name = canonical_lead(bare)
-    return name if is_known_lead(name) else canonical_lead(text)
+    return name if is_known_lead(name) else canonical_lead(text)[:40]
 
 
 def _block(root: Element, file: str) -> tuple[list[StoredLead], float]:

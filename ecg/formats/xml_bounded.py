@@ -176,6 +176,14 @@ def _not_utf8(content: bytes) -> str:
     return "gb18030"
 
 
+class _LocalNames(dict[str, str]):
+    """Names as written -> local, in lower case: a file has few, many times."""
+
+    def __missing__(self, name: str) -> str:
+        found = self[name] = name.rpartition(":")[2].lower()
+        return found
+
+
 def _parse(text: str, file: str) -> Element:
     if text.count("<") > 3 * _MAX_ELEMENTS or text.count("=") > _MAX_ATTRIBUTES:
         raise _too_much(file)
@@ -186,13 +194,7 @@ def _parse(text: str, file: str) -> Element:
     top = Element("")
     path = [top]
     count = 0
-    names: dict[str, str] = {}  # as written -> local, in lower case: a file has few, many times
-
-    def local(name: str) -> str:
-        found = names.get(name)
-        if found is None:
-            found = names[name] = name.rpartition(":")[2].lower()
-        return found
+    local = _LocalNames().__getitem__
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal count

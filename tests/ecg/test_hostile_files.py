@@ -166,6 +166,17 @@ def test_garbage_for_base64_and_wrong_checksums_say_so() -> None:
             read({"x": head + mark + tail.replace(old, new, 1)})
 
 
+def test_endless_names_and_words_are_cut_short() -> None:
+    endless = "V" * 100_000
+    text = write_aecg(make_ecg(1, seconds=1, patient_name=endless), IDENTITY).decode()
+    found = read({"x": text.replace("MDC_ECG_LEAD_V6", endless).encode()})
+    assert max(map(len, found.leads)) <= 40
+    assert len(found.patient_name) <= 1000
+    with pytest.raises(Unreadable) as refused:
+        read({"x": text.replace("MDC_ECG_LEAD_V6", endless).replace("<digits>", "<digits>x ").encode()})
+    assert len(refused.value.zh) < 300
+
+
 def test_xli_that_would_unfold_without_end_is_refused() -> None:
     """Each code of a full table stands for hundreds of bytes; a file of 20 MB could ask for gigabytes."""
     codes = [0, *range(256, 1023)] + [1022] * 200_000

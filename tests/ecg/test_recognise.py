@@ -21,7 +21,7 @@ _MADE = {
     Format.PDF: b"%PDF-1.7\n1 0 obj\n",
     Format.PICTURE: b"\xff\xd8\xff\xe0JFIF",
     Format.SCP: b"\x12\x34\x00\x10\x00\x00\x00\x00\x00\x00\x88\x00\x00\x00\x0d\x0dSCPECG" + bytes(200),
-    Format.EDF: b"0       " + b"X X X X".ljust(248) + bytes(100),
+    Format.EDF: b"0       " + b"X X X X".ljust(176) + b"512".ljust(72) + bytes(100),
     Format.BDF: b"\xffBIOSEMI" + b" " * 248,
     Format.ISHNE: b"ISHNE1.0" + bytes(600),
     Format.MFER: b"@ MFR  " + bytes(60),
