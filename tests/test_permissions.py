@@ -136,6 +136,7 @@ RULES: dict[str, Rule] = {
     "GET /clinic/studies/{study_uid}/identity": on(Act.IDENTITY_CORRECT, thing="clinic"),
     "POST /clinic/studies/{study_uid}/identity": on(Act.IDENTITY_CORRECT, thing="clinic"),
     "POST /api/studies/{study_uid}/identity": on(Act.IDENTITY_CORRECT, thing="clinic"),
+    "GET /uploads/originals/{clinic_id}/{study_uid}": on(Act.STUDY_VIEW, misses=True),
     "POST /uploads/ecg": on(Act.STUDY_UPLOAD, thing=""),
     "POST /uploads/known": on(Act.STUDY_UPLOAD, thing="clinic"),
     "POST /uploads/finished": on(Act.STUDY_UPLOAD, thing="clinic"),

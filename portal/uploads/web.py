@@ -8,10 +8,13 @@ By a program, with a token (``helan token create``):
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
@@ -19,9 +22,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import UploadFile
 
+from center.codes import Service
 from center.database import Queries, Row
 from center.errors import Forbidden, Invalid, NotFound
-from center.identity import Actor, ClinicId
+from center.identity import Actor, ClinicId, system_for
 from center.permits import Act, Thing, permit, permitted
 from center.ports import Quarantined, Same
 from center.web import Web
@@ -37,12 +41,12 @@ _MOST_DIGESTS = 1000
 
 
 def router(web: Web, parts: Parts) -> APIRouter:
-    """``/uploads/ecg``, ``/uploads/known`` and ``/uploads/finished``."""
-    routes = APIRouter(tags=["uploads"], dependencies=[Depends(_bounded)])
+    """``/uploads/ecg``, ``/uploads/known``, ``/uploads/finished`` and ``/uploads/originals``."""
+    routes, bounded = APIRouter(tags=["uploads"]), [Depends(_bounded)]
 
-    @routes.post("/uploads/ecg", status_code=201, openapi_extra=_ECG_BODY)
+    @routes.post("/uploads/ecg", status_code=201, openapi_extra=_ECG_BODY, dependencies=bounded)
     async def ecg(request: Request, actor: Actor = Depends(web.actor)) -> Response:
-        """One recording: a WFDB header with its signal files, or a DICOM ECG. Complete on arrival.
+        """One recording in any format that is read, with all its files. Complete on arrival.
 
         Fields that are filled in say whose it is and become its request. Sent again it is the same recording.
         """
@@ -54,14 +58,31 @@ def router(web: Web, parts: Parts) -> APIRouter:
             return web.redirect(f"/clinic?said=uploaded{clinic}")
         return JSONResponse(answer, status_code=202 if answer["outcome"] == "quarantined" else 201)
 
-    @routes.post("/uploads/known", openapi_extra=_takes(sha256="up to 1000, hex", clinic="where he works at several"))
+    @routes.get("/uploads/originals/{clinic_id}/{study_uid}")
+    def originals(clinic_id: str, study_uid: str, actor: Actor = Depends(web.actor)) -> Response:
+        """The device's own file that the recording was made from, byte for byte; several come as one ZIP archive."""
+        name, kind, content = _originals(parts, actor, ClinicId(clinic_id), study_uid)
+        quoted = f"attachment; filename=ecg-original; filename*=UTF-8''{quote(name, safe='')}"
+        return Response(
+            content, media_type=kind, headers={"Content-Disposition": quoted, "Cache-Control": "private, no-store"}
+        )
+
+    @routes.post(
+        "/uploads/known",
+        dependencies=bounded,
+        openapi_extra=_takes(sha256="up to 1000, hex", clinic="where he works at several"),
+    )
     async def known(request: Request, actor: Actor = Depends(web.actor)) -> Response:
         """Which of these files the clinic's center has already, ``{"known": [...], "study_uids": [...]}``; send the rest."""
         permit(actor, Act.STUDY_UPLOAD)
         body = await _json(request)
         return JSONResponse(await run_in_threadpool(_known, parts, actor, body))
 
-    @routes.post("/uploads/finished", openapi_extra=_takes(study_uids="of the studies sent", clinic="as above"))
+    @routes.post(
+        "/uploads/finished",
+        dependencies=bounded,
+        openapi_extra=_takes(study_uids="of the studies sent", clinic="as above"),
+    )
     async def finished(request: Request, actor: Actor = Depends(web.actor)) -> Response:
         """Nothing more comes for these studies: they are complete without further waiting."""
         permit(actor, Act.STUDY_UPLOAD)
@@ -106,11 +127,47 @@ def _keep_originals(parts: Parts, actor: Actor, clinic_id: ClinicId, taken: Take
     keep = SQL["keep_missing_object" if isinstance(taken.outcome, Same) else "keep_object"]
     with parts.database.transaction(actor, [clinic_id]) as work:
         new = [work.run(keep, sha256=digest, bytes=size) for digest, size in zip(taken.originals, sizes, strict=True)]
+        for n, (name, digest, size) in enumerate(zip(sent.files, taken.originals, sizes, strict=True)):
+            work.run(
+                SQL["keep_original"], clinic_id=clinic_id, sop_uid=taken.outcome.sop_uid, n=n, name=name, sha256=digest,
+                bytes=size,
+            )  # fmt: skip
         if any(new):
             work.audit(
                 "study:upload:originals", f"instance:{taken.outcome.sop_uid}", clinic_id=clinic_id,
                 originals=list(taken.originals), sha256=taken.outcome.sha256,
             )  # fmt: skip
+
+
+def _originals(parts: Parts, actor: Actor, clinic_id: ClinicId, study_uid: str) -> tuple[str, str, bytes]:
+    """(file name, media type, bytes), for whoever may see the study.  Raises NotFound, Forbidden, Unavailable."""
+    permit(actor, Act.STUDY_VIEW, Thing(clinic_id, Service.ECG))
+    if clinic_id not in actor.own_clinics and parts.worklist.may_see(actor, clinic_id, study_uid) is None:
+        raise NotFound("没有找到，或不在您的范围内。", "Not found, or not within your reach.")
+    with parts.database.transaction(system_for(clinic_id)) as work:
+        rows = work.all(SQL["originals_of_study"], clinic_id=clinic_id, study_uid=study_uid)
+    if not rows:
+        raise NotFound(
+            "这次检查按 DICOM 收到，没有另外的原始文件。", "This study came as DICOM; there is no other original file."
+        )
+    with parts.database.transaction(actor, [clinic_id]) as work:
+        digests = [row["sha256"] for row in rows]
+        work.audit("study:originals:open", f"study:{study_uid}", clinic_id=clinic_id, originals=digests)
+    contents = [(str(row["name"]), b"".join(parts.store.open_range(row["sha256"]))) for row in rows]
+    if len(contents) == 1:
+        return contents[0][0], "application/octet-stream", contents[0][1]
+    return "ecg-originals.zip", "application/zip", _zipped(contents)
+
+
+def _zipped(contents: list[tuple[str, bytes]]) -> bytes:
+    """An archive that is the same each time; a name that is there twice gets its number."""
+    out, names = io.BytesIO(), set[str]()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for n, (name, content) in enumerate(contents):
+            single = name if name not in names else f"{n}-{name}"
+            names.add(single)
+            archive.writestr(zipfile.ZipInfo(single), content, zipfile.ZIP_DEFLATED)
+    return out.getvalue()
 
 
 def _write_request(parts: Parts, actor: Actor, clinic_id: ClinicId, taken: Taken, sent: Sent) -> str:

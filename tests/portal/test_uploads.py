@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dicom_gateway.room import scan
+from ecg.formats.aecg import write_aecg
 from portal.demo_studies import film_dicom
 from tests.clinic_house import MA, ClinicHouse, in_emptied
 from tests.house import csrf_of
-from tests.makers.ecg import make_ecg, make_ecg_dicom, write_wfdb
+from tests.makers.ecg import IDENTITY, make_ecg, make_ecg_dicom, write_wfdb
+from tests.outside import outside_data
 
 FIELDS = {
     "local_id": "SG-77",
@@ -234,3 +237,54 @@ def test_a_malformed_question_is_refused(region: ClinicHouse, body: dict[str, An
     tech = region.browser("tech")
     assert tech.post("/uploads/known", json=body, headers=headers(tech)).status_code == 422
     assert tech.post("/uploads/known", content=b"[", headers=headers(tech)).status_code == 422
+
+
+# ---------------------------------------------------------------- the originals
+def fetch(client: TestClient, made: dict[str, Any]) -> Any:
+    return client.get(
+        f"/uploads/originals/{made['clinic']}/{made['study_uid']}", headers={"accept": "application/json"}
+    )
+
+
+def test_the_files_as_they_came_are_given_back_byte_for_byte(region: ClinicHouse) -> None:
+    tech = region.browser("tech")
+    answer = fetch(tech, send(tech, WFDB, **FIELDS).json())
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == dict(WFDB)
+    assert region.query("select count(*) from center.audit where act = 'study:originals:open'") == [(1,)]
+
+
+def test_a_single_file_is_given_back_as_itself_under_its_name(region: ClinicHouse) -> None:
+    tech, xml = region.browser("tech"), write_aecg(make_ecg(4), IDENTITY)
+    made = send(tech, {"张三 1.xml": xml}).json()
+    assert made["outcome"] == "stored", made
+    answer = fetch(tech, made)
+    assert answer.content == xml and "%E5%BC%A0%E4%B8%89%201.xml" in answer.headers["content-disposition"]
+    region.run()
+    assert region.case_of(made["study_uid"]).service.value == "ecg"
+
+
+def test_a_study_that_came_as_dicom_has_no_other_original(region: ClinicHouse) -> None:
+    tech = region.browser("tech")
+    assert fetch(tech, send(tech, {"a.dcm": make_ecg_dicom()}).json()).status_code == 404
+
+
+def test_recordings_of_every_format_become_cases(region: ClinicHouse) -> None:
+    folder = outside_data("ecg_formats")
+    tech = region.browser("tech")
+    sent = 0
+    for name in (
+        "same_record.scp",
+        "same_record_aecg.xml.gz",
+        "muse_made.xml",
+        "philips_1_04_demo.xml",
+        "ishne_made.ecg",
+    ):
+        made = send(tech, {name: (folder / name).read_bytes()}).json()
+        assert made.get("outcome") == "stored", (name, made)
+        region.run()
+        assert region.case_of(made["study_uid"]).service.value == "ecg"
+        assert fetch(tech, made).content == (folder / name).read_bytes()
+        sent += 1
+    assert sent == 5
