@@ -13,7 +13,7 @@ import pytest
 
 from center.reads import Outcome, PreliminaryRead
 from ecg.quality import Grade, assess
-from ecg.room import MODEL, VERSION, read_ecg, to_model_input
+from ecg.room import MODEL, VERSION, read_ecg, read_files, to_model_input
 from ecg.signal import EcgSignal
 from tests.makers.ecg import make_ecg
 from tests.outside import outside_data
@@ -175,3 +175,12 @@ def test_every_statement_has_its_words_its_codes_and_its_evidence() -> None:
     afib = next(s for s in read.statements if s.key == "afib")
     assert {c.scheme: c.value for c in afib.codes}["SCT"] == "164889003"
     assert afib.evidence
+
+
+def test_two_forms_of_wide_beats_in_turn_are_all_found() -> None:
+    """A real recording with bundle branch block and ectopy: 14 complexes, of which the last lies at the edge."""
+    path = outside_data("ecg_formats/pfe105_redred.scp")
+    beats = _read(read_files({path.name: path.read_bytes()})).extra["beats"]
+    assert isinstance(beats, list)
+    assert len(beats) in (13, 14)
+    assert np.diff([beat["sample"] for beat in beats]).max() < 1.1 * 500
