@@ -22,7 +22,18 @@ from pydicom.uid import UID
 
 from center.reads import Reason
 from ecg.formats.dicom_structure import check_structure
-from ecg.formats.dicom_write import AMBULATORY_ECG, GENERAL_ECG, TWELVE_LEAD_ECG, WaveformIdentity, write_dicom
+from ecg.formats.dicom_write import (
+    AMBULATORY_ECG,
+    EMG,
+    EOG,
+    GENERAL_ECG,
+    SCALP_EEG,
+    SLEEP_EEG,
+    TWELVE_LEAD_ECG,
+    WaveformIdentity,
+    stream_dicom,
+    write_dicom,
+)
 from ecg.formats.kinds import not_an_ecg
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
 from ecg.formats.leads import check_rate
@@ -39,15 +50,11 @@ __all__ = [
     "open_dicom",
     "read_dicom",
     "read_median",
+    "stream_dicom",
     "write_dicom",
 ]
 
-_KEPT: Final = {
-    "1.2.840.10008.5.1.4.1.1.9.7.1": "Routine Scalp EEG",
-    "1.2.840.10008.5.1.4.1.1.9.7.2": "EMG",
-    "1.2.840.10008.5.1.4.1.1.9.7.3": "EOG",
-    "1.2.840.10008.5.1.4.1.1.9.7.4": "Sleep EEG",
-}
+_KEPT: Final = {SCALP_EEG: "Routine Scalp EEG", EMG: "EMG", EOG: "EOG", SLEEP_EEG: "Sleep EEG"}
 """Signals that are kept and shown as they are."""
 _NOT_HEARTS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.9.{n}." for n in (4, 5, 6, 7, 8))
 """Voice, pulse, breath, brain and muscle, posture: waveforms, but no ECG."""
@@ -334,7 +341,9 @@ def _lead_name(channel: Dataset, n: int) -> str:
 def _own_name(channel: Dataset, n: int) -> str:
     """What the channel calls itself: an EEG's electrodes have numbers that are an ECG's leads elsewhere."""
     sources = channel.get("ChannelSourceSequence")
-    return _text(channel, "ChannelLabel") or (_text(sources[0], "CodeMeaning") if sources else "") or f"channel {n + 1}"
+    label, meaning = _text(channel, "ChannelLabel"), _text(sources[0], "CodeMeaning") if sources else ""
+    # A label has room for 16 characters, its meaning for 64.
+    return (meaning if meaning.startswith(label) else label) or f"channel {n + 1}"
 
 
 def _lead_number(code: str, scheme: str) -> int:

@@ -5,6 +5,8 @@ A recording of another format is wrapped so, that it travels, is kept and is sho
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -17,13 +19,29 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from center.errors import Invalid
+from ecg.formats.dicom_structure import check_structure
 from ecg.formats.lead_codes import NUMBER_OF_LEAD
+from ecg.formats.long_signal import LongSignal
 from ecg.signal import DeviceNote, EcgSignal, Filters
 
 TWELVE_LEAD_ECG: Final = "1.2.840.10008.5.1.4.1.1.9.1.1"
 GENERAL_ECG: Final = "1.2.840.10008.5.1.4.1.1.9.1.2"
 AMBULATORY_ECG: Final = "1.2.840.10008.5.1.4.1.1.9.1.3"
 HEMODYNAMIC: Final = "1.2.840.10008.5.1.4.1.1.9.2.1"
+SCALP_EEG: Final = "1.2.840.10008.5.1.4.1.1.9.7.1"
+EMG: Final = "1.2.840.10008.5.1.4.1.1.9.7.2"
+EOG: Final = "1.2.840.10008.5.1.4.1.1.9.7.3"
+SLEEP_EEG: Final = "1.2.840.10008.5.1.4.1.1.9.7.4"
+_MODALITIES: Final = {SCALP_EEG: "EEG", EMG: "EMG", EOG: "EOG", SLEEP_EEG: "EEG"}
+_OTHERS: Final = {
+    EMG: re.compile(r"EMG|chin|\bleg\b|tibial", re.IGNORECASE),
+    EOG: re.compile(r"EOG|\b[LR]OC\b|^E[12]\b", re.IGNORECASE),
+}
+_WAVEFORM_DATA: Final = 0x54001010
+_BLOCK: Final = 1 << 18
+"""Samples a lead that a streamed recording is taken in."""
+_OPEN_ENDS_BYTES: Final = 16
+"""The ends of the last item and of its sequence."""
 _IMPLEMENTATION_CLASS: Final = "2.25.209641350953317561905226938410972263041"
 _EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 
@@ -62,26 +80,67 @@ def write_dicom(signal: EcgSignal, identity: WaveformIdentity, median: EcgSignal
     and the lead's range fits, so such leads come back exactly; else 1 uV, or the lead's range / 65000 where that's
     wider (24-bit recorders).  The round trip is within one count.  NaN is written as the padding value -32768.
 
+    A recording that says it is no ECG becomes an EEG, EMG, EOG or Sleep EEG object by its signals' names.
     median: the median beat, kept as a second group that is called derived; at 200 to 1000 Hz, as these two kinds want.
     Raises Invalid when nobody knows when it was recorded (DICOM wants it), when it has more than 24 leads, or when it
     can only be an Ambulatory ECG, which has room for one group, and there is a median beat.
     """
+    sop_class = _storage_class(signal, signal.samples.shape[1])
+    dataset = _object(signal, identity, sop_class)
+    steps = [_step_and_middle(*_range(row), step) for row, step in zip(signal.samples, _steps(signal), strict=True)]
+    group = _group(signal, signal.samples.shape[1], steps, sop_class)
+    group.add_new(_WAVEFORM_DATA, "OW", _counts(signal.samples, steps).tobytes())
+    dataset.WaveformSequence = [group]
+    if median is not None:
+        _check_median(median, sop_class)
+        steps = [_step_and_middle(*_range(row), step) for row, step in zip(median.samples, _steps(median), strict=True)]
+        group = _group(median, median.samples.shape[1], steps, sop_class, "DERIVED", "MEDIAN BEAT")
+        group.add_new(_WAVEFORM_DATA, "OW", _counts(median.samples, steps).tobytes())
+        dataset.WaveformSequence.append(group)
+    return _part10(dataset)
+
+
+def stream_dicom(long: LongSignal, identity: WaveformIdentity) -> Iterator[bytes]:
+    """The same for a recording that is read block by block: its bytes in order, never more than a block at once.
+
+    The signal is walked twice: what its leads reach is written before their samples.  Raises Invalid as above, and
+    where the samples are beyond the 4 GB that one element holds.
+    """
+    signal = long.head
+    sop_class = _storage_class(signal, long.length)
+    size = 2 * long.length * len(signal.leads)
+    if size >= 0xFFFFFFFF:
+        raise Invalid(
+            zh="这份记录太长，超出 DICOM 一个对象的 4 GB。",
+            en="This recording is too long for the 4 GB of one DICOM object.",
+        )
+    dataset = _object(signal, identity, sop_class)
+    starts = range(0, long.length, _BLOCK)
+    ranges = np.array([[_range(row) for row in long.block(n, min(long.length, n + _BLOCK))] for n in starts])
+    lowest, highest = ranges[..., 0].min(axis=0), ranges[..., 1].max(axis=0)
+    steps = [_step_and_middle(*each) for each in zip(lowest.tolist(), highest.tolist(), _steps(signal), strict=True)]
+    dataset.WaveformSequence = [_group(signal, long.length, steps, sop_class)]
+    small = check_structure(_part10(dataset), "ECG").small  # its sequence with open lengths, and last of all
+    yield small[:-_OPEN_ENDS_BYTES] + b"\x00\x54\x10\x10OW\x00\x00" + size.to_bytes(4, "little")
+    for n in starts:
+        yield _counts(long.block(n, min(long.length, n + _BLOCK)), steps).tobytes()
+    yield small[-_OPEN_ENDS_BYTES:]
+
+
+def _object(signal: EcgSignal, identity: WaveformIdentity, sop_class: str) -> Dataset:
+    """All but the waveforms."""
     recorded_at = _when(signal, identity)
-    sop_class = _storage_class(signal)
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = sop_class
     dataset.SOPInstanceUID = identity.sop_instance_uid
     _put_patient_and_study(dataset, signal, identity, recorded_at)
+    dataset.Modality = _MODALITIES.get(sop_class, "ECG")
     dataset.ContributingEquipmentSequence = [_conversion(signal.source_format)]
     dataset.AcquisitionContextSequence = []
     if signal.annotations:
         dataset.WaveformAnnotationSequence = [_annotation(note) for note in signal.annotations[:_MAX_NOTES]]
-    dataset.WaveformSequence = [_multiplex_group(signal)]
-    if median is not None:
-        _check_median(median, sop_class)
-        dataset.WaveformSequence.append(_multiplex_group(median, "DERIVED", "MEDIAN BEAT"))
-    return _part10(dataset)
+    return dataset
 
 
 def _check_median(median: EcgSignal, sop_class: str) -> None:
@@ -102,8 +161,10 @@ def _when(signal: EcgSignal, identity: WaveformIdentity) -> datetime:
         ) from None
 
 
-def _storage_class(signal: EcgSignal) -> str:
-    leads, samples = signal.samples.shape
+def _storage_class(signal: EcgSignal, samples: int) -> str:
+    leads = len(signal.leads)
+    if any(issue.code == "not_an_ecg" for issue in signal.issues):
+        return _other_class(signal.leads)
     if leads > _MAX_LEADS:
         raise Invalid(
             zh=f"心电图有 {leads} 个导联，DICOM 最多可存 24 个。",
@@ -112,6 +173,12 @@ def _storage_class(signal: EcgSignal) -> str:
     if signal.is_twelve_lead and samples <= 16384 and 200 <= signal.fs_hz <= 1000:
         return TWELVE_LEAD_ECG
     return AMBULATORY_ECG if signal.fs_hz < 200 and leads <= 12 else GENERAL_ECG
+
+
+def _other_class(names: Sequence[str]) -> str:
+    """EMG or EOG where all signals are, Sleep EEG where they stand beside others, Routine Scalp EEG for the rest."""
+    kinds = [next((kind for kind in (EMG, EOG) if _OTHERS[kind].search(name)), SCALP_EEG) for name in names]
+    return kinds[0] if len(set(kinds)) == 1 else SLEEP_EEG
 
 
 def _put_patient_and_study(dataset: Dataset, signal: EcgSignal, identity: WaveformIdentity, at: datetime) -> None:
@@ -123,7 +190,6 @@ def _put_patient_and_study(dataset: Dataset, signal: EcgSignal, identity: Wavefo
         dataset.TimezoneOffsetFromUTC = at.strftime("%z")[:5]
         dataset.AcquisitionDateTime = day + time + at.strftime("%z")[:5]
     dataset.AccessionNumber = _line(identity.accession_number or signal.accession_number, 16)
-    dataset.Modality = "ECG"
     dataset.Manufacturer = _line(signal.device, 64)
     dataset.InstitutionName = _line(identity.institution_name, 64)
     dataset.ReferringPhysicianName = ""
@@ -168,32 +234,52 @@ def _coded_sex(sex: str) -> str:
     return sex.upper() if sex.upper() in ("M", "F", "O") else ""
 
 
-def _multiplex_group(signal: EcgSignal, originality: str = "ORIGINAL", label: str = "RHYTHM") -> Dataset:
-    counts = np.empty((signal.samples.shape[1], len(signal.leads)), dtype="<i2")
-    channels: list[Dataset] = []
-    for n, (lead, values) in enumerate(zip(signal.leads, signal.samples, strict=True)):
-        step, middle = _step_and_middle(values, signal.step_mv[n] if signal.step_mv else 0.0)
-        whole = np.rint((np.nan_to_num(values) - middle) / step)
-        counts[:, n] = np.where(np.isfinite(values), np.clip(whole, -32767, 32767), -32768)
-        channels.append(_channel(lead, step, middle, signal.filters, n))
+def _group(
+    signal: EcgSignal,
+    samples: int,
+    steps: Sequence[tuple[float, float]],
+    sop_class: str,
+    originality: str = "ORIGINAL",
+    label: str = "RHYTHM",
+) -> Dataset:
+    """A multiplex group without its samples; steps: for each lead mV a count and mV at count 0."""
     group = Dataset()
     group.WaveformOriginality = originality
-    group.NumberOfWaveformChannels = len(channels)
-    group.NumberOfWaveformSamples = signal.samples.shape[1]
+    group.NumberOfWaveformChannels = len(signal.leads)
+    group.NumberOfWaveformSamples = samples
     group.SamplingFrequency = _decimal(signal.fs_hz)
-    group.MultiplexGroupLabel = label
-    group.ChannelDefinitionSequence = channels
+    group.MultiplexGroupLabel = _MODALITIES.get(sop_class, label)
+    group.ChannelDefinitionSequence = [
+        _channel(lead, step, middle, signal.filters, n, is_heart=sop_class not in _MODALITIES)
+        for n, (lead, (step, middle)) in enumerate(zip(signal.leads, steps, strict=True))
+    ]
     group.WaveformBitsAllocated = 16
     group.WaveformSampleInterpretation = "SS"
     group.add_new(0x5400100A, "OW", b"\x00\x80")
-    group.add_new(0x54001010, "OW", counts.tobytes())
     return group
 
 
-def _step_and_middle(values: npt.NDArray[np.float64], source_step_mv: float) -> tuple[float, float]:
+def _counts(mv: npt.NDArray[np.float64], steps: Sequence[tuple[float, float]]) -> npt.NDArray[np.int16]:
+    """[sample, lead] of mV [lead, sample]."""
+    counts = np.empty((mv.shape[1], mv.shape[0]), dtype="<i2")
+    for n, (row, (step, middle)) in enumerate(zip(mv, steps, strict=True)):
+        whole = np.rint((np.nan_to_num(row) - middle) / step)
+        counts[:, n] = np.where(np.isfinite(row), np.clip(whole, -32767, 32767), -32768)
+    return counts
+
+
+def _steps(signal: EcgSignal) -> Sequence[float]:
+    return signal.step_mv or (0.0,) * len(signal.leads)
+
+
+def _range(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Lowest and highest, mV; (0, 0) where nothing is known."""
+    lowest, highest = float(np.fmin.reduce(values, initial=np.inf)), float(np.fmax.reduce(values, initial=-np.inf))
+    return (lowest, highest) if lowest <= highest else (0.0, 0.0)
+
+
+def _step_and_middle(lowest: float, highest: float, source_step_mv: float) -> tuple[float, float]:
     """mV a count and mV at count 0, as the decimal strings will say them.  The middle is 0 wherever that fits."""
-    lowest = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
-    highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     step = source_step_mv if source_step_mv > 0 else 1e-3
     step = float(_decimal(max(step, (highest - lowest) / 65000) * 1e3)) / 1e3
     if max(abs(lowest), abs(highest)) <= 32767 * step:
@@ -202,12 +288,13 @@ def _step_and_middle(values: npt.NDArray[np.float64], source_step_mv: float) -> 
     return step, float(_decimal(middle * 1e3)) / 1e3
 
 
-def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: int) -> Dataset:
+def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: int, *, is_heart: bool) -> Dataset:
     channel = Dataset()
     channel.WaveformChannelNumber = n + 1
     channel.ChannelLabel = _line(lead, 16)
     number = NUMBER_OF_LEAD.get(lead, 0)
-    channel.ChannelSourceSequence = [_code(f"2:{number}", "MDC", f"Lead {lead}" if number else "Unspecified lead")]
+    source = _code(f"2:{number}", "MDC", f"Lead {lead}" if number else "Unspecified lead")
+    channel.ChannelSourceSequence = [source if is_heart else _code(f"signal-{n + 1}", "99HELAN", lead)]
     channel.ChannelSensitivity = _decimal(step_mv * 1e3)
     channel.ChannelSensitivityUnitsSequence = [_code("uV", "UCUM", "microvolt")]
     channel.ChannelSensitivityCorrectionFactor = "1"

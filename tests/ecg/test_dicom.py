@@ -20,8 +20,18 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from center.errors import Invalid, Unreadable
-from ecg.formats.dicom import AMBULATORY_ECG, GENERAL_ECG, TWELVE_LEAD_ECG, read_dicom, read_median, write_dicom
+from ecg.formats.dicom import (
+    AMBULATORY_ECG,
+    GENERAL_ECG,
+    TWELVE_LEAD_ECG,
+    read_dicom,
+    read_median,
+    stream_dicom,
+    write_dicom,
+)
 from ecg.formats.edf import read_edf
+from ecg.formats.kinds import not_an_ecg
+from ecg.formats.long_signal import LongSignal
 from ecg.formats.recognise import read
 from ecg.signal import STANDARD_LEADS, DeviceNote, EcgSignal, Filters
 from tests.makers.ecg import EIGHT_LEADS, IDENTITY, make_ecg, make_ecg_dicom
@@ -356,6 +366,44 @@ def test_an_ambulatory_object_has_no_room_for_a_median_beat() -> None:
 def test_a_rate_that_no_electrocardiograph_has_is_refused(frequency: str) -> None:
     with pytest.raises(Unreadable, match="out of range"):
         read_dicom(_changed("SamplingFrequency", frequency))
+
+
+@pytest.mark.parametrize(
+    ("leads", "sop_class", "modality"),
+    [
+        (("EEG Fpz-Cz", "EEG Pz-Oz"), "7.1", "EEG"), (("EMG submental",), "7.2", "EMG"), (("EOG(L)", "EOG(R)"), "7.3", "EOG"),
+        (("EEG C3-A2", "EOG horizontal", "EMG Chin"), "7.4", "EEG"),
+    ],
+)  # fmt: skip
+def test_what_is_no_ecg_is_not_wrapped_as_one(leads: tuple[str, ...], sop_class: str, modality: str) -> None:
+    samples = make_ecg(1, leads=EIGHT_LEADS).samples[: len(leads)]
+    signal = EcgSignal(leads, samples, 100.0, step_mv=(0.001,) * len(leads), issues=(not_an_ecg("EEG"),))
+    content = write_dicom(signal, replace(IDENTITY, recorded_at="2026-03-11T02:03:11"))
+    dataset = pydicom.dcmread(BytesIO(content))
+    assert (dataset.SOPClassUID, dataset.Modality) == (f"1.2.840.10008.5.1.4.1.1.9.{sop_class}", modality)
+    back = read_dicom(content)
+    assert np.array_equal(back.samples, samples)
+    assert back.leads == leads
+    assert [issue.code for issue in back.issues] == ["not_an_ecg"]
+
+
+@pytest.mark.parametrize("fs_hz", [500.0, 125.0])
+def test_a_recording_streamed_is_the_one_written_whole(fs_hz: float, tmp_path: Path) -> None:
+    signal = make_ecg(1, leads=("I", "II", "V1"), fs_hz=fs_hz)
+    samples = signal.samples.copy()
+    samples[1, 100:300] = np.nan
+    signal = replace(signal, samples=samples, annotations=(DeviceNote("SINUS RHYTHM"),))
+    head = replace(signal, samples=np.empty((3, 0)))
+    long = LongSignal(head, samples.shape[1], lambda start, stop: samples[:, start:stop])
+    content = b"".join(stream_dicom(long, replace(IDENTITY, recorded_at="2026-03-11T02:03:11")))
+    back = read_dicom(content)
+    assert np.array_equal(back.samples, samples, equal_nan=True)
+    assert (back.leads, back.annotations, back.fs_hz) == (signal.leads, signal.annotations, fs_hz)
+    assert pydicom.dcmread(BytesIO(content)).WaveformSequence[0].NumberOfWaveformSamples == samples.shape[1]
+    file = tmp_path / "ecg.dcm"
+    file.write_bytes(content)
+    said = subprocess.run(["dciodvfy", str(file)], capture_output=True, text=True, check=False, timeout=60)
+    assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == []
 
 
 def test_big_endian_words_are_read_as_such() -> None:
