@@ -26,7 +26,7 @@ from ecg.diagnose_st import explanation_statements, ischemia_statements, st_leve
 from ecg.diagnose_view import ADULT_YEARS, View, stated, view_of
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement
 from ecg.quality import Grade, SignalQuality
-from ecg.statements import is_abnormal
+from ecg.statements import makes_abnormal
 from ecg.strip import Strip
 
 
@@ -92,12 +92,12 @@ def _technical(quality: SignalQuality | None) -> Iterator[Statement]:
 
 def _can_judge(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> bool:
     """An abnormality in one lead is one; that all is normal takes twelve."""
-    return view.has_twelve or any(is_abnormal(s.key) for s in (*found, *rhythm.statements))
+    return view.has_twelve or any(makes_abnormal(s) for s in (*found, *rhythm.statements))
 
 
 def _overall(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> Statement:
     """normal, or abnormal with what made it so; ``validated`` settles it once more over everything that is said."""
-    wrong = [s for s in (*found, *rhythm.statements) if is_abnormal(s.key)]
+    wrong = [s for s in (*found, *rhythm.statements) if makes_abnormal(s)]
     withheld: tuple[Evidence, ...] = ()
     if not view.is_adult:
         limit = (

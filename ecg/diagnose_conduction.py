@@ -19,6 +19,9 @@ _RIGHT_FROM: Final = 0.6
 _LEFT_FROM: Final = 0.95
 _LEFT_FROM_WIDE: Final = 0.75
 """Shares of a block's form from which it is named (ours, on PTB-XL folds 7-8)."""
+_PR_LITTLE_MS: Final = 10.0
+"""As far beyond its limit a PR interval is borderline: what two readers differ by (ours)."""
+_AXIS_LITTLE_DEG: Final = 10.0
 _SMALLEST_NET_MV: Final = 0.12
 """Below this net QRS in I, II and aVF the axis has no direction (ours)."""
 
@@ -41,9 +44,9 @@ def conduction(view: View) -> Conduction:
     pre = tuple(_preexcitation(view, limits))
     blocks = () if pre else tuple(_bundle(view, limits))
     keys = {s.key for s in blocks}
-    fascicles = () if pre or "lbbb" in keys else tuple(_fascicles(view, limits))
+    fascicles = () if pre or "lbbb" in keys else tuple(_fascicles(view))
     bundle = next((key for key in ("lbbb", "rbbb", "ivcd") if key in keys), "")
-    if bundle == "ivcd" and view.of("qrs_duration") < limits.qrs_complete:
+    if bundle == "ivcd" and view.qrs_ms < limits.qrs_complete:
         bundle = ""
     said = (*pre, *blocks, *fascicles, *(() if pre else _pr(view, limits)), *_axis(view, limits))
     return Conduction(bundle, bool(pre), said)
@@ -65,7 +68,9 @@ def _pr(view: View, limits: Limits) -> Iterator[Statement]:
     if pr > limits.pr:
         limit = f"> {limits.pr:g} ms"
         evidence = view.evidence("pr_interval", limit=limit, source=limits.source)
-        yield stated("avb1", beyond(pr, limits.pr, 20) * (0.6 + 0.4 * trust), evidence)
+        is_little = pr <= limits.pr + _PR_LITTLE_MS
+        sure = beyond(pr, limits.pr, 20) * (0.6 + 0.4 * trust)
+        yield stated("avb1", sure, evidence, modifiers=("borderline",) if is_little else ())
     elif pr < limits.pr_short and view.says("sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"):
         evidence = view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=limits.source)
         yield stated("short_pr", beyond(pr, limits.pr_short, 15) * (0.6 + 0.4 * trust), evidence)
@@ -73,12 +78,14 @@ def _pr(view: View, limits: Limits) -> Iterator[Statement]:
 
 def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
     """Short PR (or fibrillation), a slow begin of the QRS, and a QRS that is wide for it."""
-    qrs, pr = view.of("qrs_duration"), view.of("pr_interval")
+    qrs, pr = view.qrs_ms, view.of("pr_interval")
     slow = delta_ms(view)
     is_fibrillating = view.says("afib")
     if not (qrs >= limits.qrs_incomplete - 10 and slow >= _DELTA_MS):
         return
-    if not (pr < limits.pr_short or (is_fibrillating and qrs >= limits.qrs_complete)):
+    # without P waves a slow begin alone is too little: the pathway must also show its speed
+    is_fast = view.of("heart_rate") >= 120 or view.facts.get("af_shortest_rr_ms", 1000.0) <= 300
+    if not (pr < limits.pr_short or (is_fibrillating and qrs >= limits.qrs_complete and is_fast)):
         return
     evidence = [
         view.evidence("qrs_duration", limit=f">= {limits.qrs_incomplete - 10:g} ms", source=AHA3),
@@ -86,7 +93,7 @@ def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
     ]
     if not is_fibrillating:
         evidence.insert(0, view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=AHA3))
-    yield stated("preexcitation", 0.45 if is_fibrillating else beyond(slow, _DELTA_MS, 12), *evidence)
+    yield stated("preexcitation", 0.55 if is_fibrillating else beyond(slow, _DELTA_MS, 12), *evidence)
 
 
 def delta_ms(view: View) -> float:
@@ -107,7 +114,7 @@ def delta_ms(view: View) -> float:
 
 
 def _bundle(view: View, limits: Limits) -> Iterator[Statement]:
-    qrs = view.of("qrs_duration")
+    qrs = view.qrs_ms
     if isnan(qrs) or qrs < limits.qrs_incomplete - 10:
         return
     width = round(qrs)
@@ -127,7 +134,7 @@ def _bundle(view: View, limits: Limits) -> Iterator[Statement]:
         if left[0] >= _LEFT_FROM:
             yield stated("ilbbb", 0.35 + 0.5 * left[0], duration, *left[1])
         else:
-            yield stated("ivcd", 0.5, duration)
+            yield stated("ivcd", 0.5, duration, modifiers=("borderline",))
 
 
 def _complete(view: View, limits: Limits, width: int, right: _Scored, left: _Scored) -> Statement:
@@ -196,9 +203,9 @@ def _left_score(view: View) -> _Scored:
 # ------------------------------------------------------------------------------------------------ fascicles
 
 
-def _fascicles(view: View, limits: Limits) -> Iterator[Statement]:
+def _fascicles(view: View) -> Iterator[Statement]:
     """Not read in children: their axis is another."""
-    axis, qrs = view.of("qrs_axis"), view.of("qrs_duration")
+    axis = view.of("qrs_axis")
     if not view.is_adult or isnan(axis):
         return
     degrees = round(axis)
@@ -222,10 +229,16 @@ def _fascicles(view: View, limits: Limits) -> Iterator[Statement]:
             view.evidence("s_amplitude", "III", limit="rS in II, III, aVF", source=AHA3),
             modifiers=() if is_full else ("possible",),
         )
-    is_posterior = 90 <= axis <= 180 and qrs < limits.qrs_complete and _is_rs(view, "I") and _is_rs(view, "aVL")
-    if is_posterior and all(view.of("q_amplitude", lead) >= 0.03 and view.net_mv(lead) > 0 for lead in ("III", "aVF")):
-        if view.r_mv("V1") >= 0.7:
-            return  # right ventricular hypertrophy explains the axis
+    yield from _posterior_fascicle(view, axis)
+
+
+def _posterior_fascicle(view: View, axis: float) -> Iterator[Statement]:
+    """Not below 40 years with an axis short of 110 degrees: a young, upright heart looks the same (ours)."""
+    is_young = view.age_years is not None and view.age_years < 40 and axis < 110
+    if not 90 <= axis <= 180 or is_young or not (_is_rs(view, "I") and _is_rs(view, "aVL")):
+        return
+    has_q = all(view.of("q_amplitude", lead) >= 0.03 and view.net_mv(lead) > 0 for lead in ("III", "aVF"))
+    if has_q and view.r_mv("V1") < 0.7 and view.of("p_amplitude", "II") <= 0.25:  # else the right ventricle explains it
         yield stated(
             "lpfb",
             beyond(axis, 90, 15) - 0.1,
@@ -270,4 +283,6 @@ def _axis(view: View, limits: Limits) -> Iterator[Statement]:
         key, limit, sure = "rad", f"> {right:g} deg", beyond(turned, right, 12)
     else:
         return
-    yield stated(key, sure, view.evidence("qrs_axis", limit=limit, source=limits.source))
+    is_little = min(abs(turned - left), abs(turned - right)) <= _AXIS_LITTLE_DEG and key != "axis_superior"
+    evidence = view.evidence("qrs_axis", limit=limit, source=limits.source)
+    yield stated(key, sure, evidence, modifiers=("borderline",) if is_little else ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Final
 
 from ecg.diagnose_conduction import Conduction
@@ -13,6 +14,8 @@ from ecg.marks import Evidence, Statement
 
 _SGARBOSSA: Final = "Sgarbossa 1996"
 _SMITH: Final = "Smith 2012"
+_DRIVER: Final = "Driver 2017"
+SUBTLE_ANTERIOR: Final = 18.2
 _LEADS: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
@@ -47,16 +50,45 @@ class _Injury:
 
 
 def _injury(view: View, leads: Sequence[str], q: Sequence[str]) -> _Injury:
-    """How surely the elevation is an acute injury: height, leads, depression opposite, tall T, Q beside it (ours)."""
+    """How surely the elevation is an acute injury: height, leads, depression opposite, Q beside it (ours).
+
+    Elevation of the front leads alone, with nothing opposite, is told from a normal variant by the formula of
+    Driver 2017: below its limit, or where a wide or fluttering beat draws the ST level, no more than 0.45.
+    """
     limits = {lead: elevation_limit_mv(lead, view.age_years, view.is_male) for lead in leads}
     excess = sorted((view.of("st_j", lead) - limits[lead] for lead in leads), reverse=True)
     reciprocal = reciprocal_leads(view, leads)
-    score = 0.45 + 0.6 * min(max(excess[min(1, len(excess) - 1)], 0.0), 0.25) + 0.03 * (len(leads) - 2)
-    score += 0.2 * bool(reciprocal) + 0.05 * bool(set(q) & set(leads))
-    score *= 0.6 + 0.4 * sorted((view.sure("st_j", lead) for lead in leads), reverse=True)[min(1, len(leads) - 1)]
+    score = 0.54 + 0.6 * min(max(excess[min(1, len(excess) - 1)], 0.0), 0.25) + 0.03 * (len(leads) - 2)
+    score += 0.15 * bool(reciprocal) + 0.05 * bool(set(q) & set(leads))
+    sure = sorted((view.sure("st_j", lead) for lead in leads), reverse=True)[min(1, len(leads) - 1)]
+    score *= 0.8 + 0.2 * sure
     found = [view.evidence("st_j", lead, limit=f">= {limits[lead]:g} mV", source=UDMI) for lead in leads]
     found += [view.evidence("st_j", lead, limit="<= -0.05 mV, reciprocal", source=UDMI) for lead in reciprocal]
+    is_front = set(leads) <= {"V1", "V2", "V3", "V4"} and not reciprocal and not set(q) & set(leads)
+    value = subtle_anterior(view)
+    if is_front and not isnan(value):
+        is_above = value >= SUBTLE_ANTERIOR
+        word = ">=" if is_above else "not >="
+        found.append(Evidence("subtle_anterior_stemi", value, "1", f"{word} {SUBTLE_ANTERIOR:g}", source=_DRIVER))
+        score = score if is_above else min(score, 0.45)
+    if set(q) & set(leads) and not reciprocal and excess[min(1, len(excess) - 1)] < 0.1:
+        score = min(score, 0.45)  # a scar's ST stays a little raised for years
+    if view.says("aflutter") or (view.qrs_ms >= 120 and view.of("heart_rate") > 120):
+        score = min(score, 0.45)
     return _Injury(score, tuple(found))
+
+
+def subtle_anterior(view: View) -> float:
+    """The four-variable formula for subtle anterior infarction against early repolarization.  Driver 2017.
+
+    0.052 QTc (Bazett, ms) - 0.151 QRS in V2 (mm) - 0.268 R in V4 (mm) + 1.062 ST in V3 at J + 60 ms (mm).
+    """
+    return (
+        0.052 * view.of("qtc_bazett")
+        - 0.151 * 10 * view.of("qrs_peak_to_peak", "V2")
+        - 0.268 * 10 * view.r_mv("V4")
+        + 1.062 * 10 * view.of("st_j60", "V3")
+    )
 
 
 def _acute(
@@ -162,6 +194,13 @@ def _septal_loss(view: View, q: set[str]) -> tuple[str, ...]:
     return ()
 
 
+def _r_is_lost(view: View) -> bool:
+    """R in V3 of 0.15 mV or less and no taller than in V2, over a deep S; not in left ventricular voltage or LAFB (ours)."""
+    r2, r3 = view.r_mv("V2"), view.r_mv("V3")
+    is_large = max(view.s_mv("V1"), view.s_mv("V2")) > 2.0
+    return r3 <= 0.15 and r3 <= r2 + 0.02 and view.s_mv("V3") >= 0.5 and not is_large and view.of("qrs_axis") > -45
+
+
 def _old(
     view: View, places: dict[str, tuple[str, ...]], acute: dict[str, tuple[str, ...]], q: Sequence[str]
 ) -> Iterator[Statement]:
@@ -174,6 +213,10 @@ def _old(
         yield stated(
             key, _old_certainty(view, key, leads), *[_q_evidence(view, lead) for lead in leads], modifiers=("mi_old",)
         )
+    if not anterior & (places.keys() | acute.keys()) and _r_is_lost(view):
+        limit = "R <= 0.15 mV and none taller than in V2"
+        found = [view.evidence("r_amplitude", lead, limit=limit, source="ours") for lead in ("V2", "V3")]
+        yield stated("mi_anteroseptal", 0.45, *found, modifiers=("mi_old", "possible"))
     rest = together(view, [lead for lead in q if lead not in used])
     if len(rest) >= 2:
         yield stated("q_waves", 0.55, *[_q_evidence(view, lead) for lead in rest])

@@ -15,6 +15,8 @@ _LOOKED_AT: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5
 POSTERIOR: Final = ("V7", "V8", "V9")
 RIGHT: Final = ("V3R", "V4R", "V5R")
 DEPRESSED_MV: Final = -0.05
+_LEAST_SURE: Final = 0.25
+"""A lead so noisy that its ST level is known to less than this is not counted (ours)."""
 _OPPOSITE: Final = {
     "inferior": ("I", "aVL", "V1", "V2", "V3"),
     "lateral": ("III", "aVF", "II", "V1"),
@@ -70,13 +72,15 @@ def st_levels(view: View, conducted: Conduction) -> StLevels:
 def is_elevated(view: View, lead: str) -> bool:
     limit = elevation_limit_mv(lead, view.age_years, view.is_male)
     st, later = view.of("st_j", lead), view.of("st_j40", lead)
-    # a foot of the QRS is not an elevation: it has to last
-    return round(st, 2) >= limit and later >= 0.6 * limit
+    # a foot of the QRS is not an elevation: it has to last; and noise is none
+    return round(st, 2) >= limit and later >= 0.6 * limit and view.sure("st_j", lead) >= _LEAST_SURE
 
 
 def is_depressed(view: View, lead: str) -> bool:
     """At least 0.05 mV at J and still so 60 ms later: horizontal or falling (4th universal definition of MI)."""
     st, later = view.of("st_j", lead), view.of("st_j60", lead)
+    if view.sure("st_j", lead) < _LEAST_SURE:
+        return False
     return round(st, 2) <= DEPRESSED_MV and round(later, 2) <= DEPRESSED_MV and later <= st + 0.03
 
 
@@ -123,8 +127,12 @@ def _height(view: View, leads: Sequence[str]) -> tuple[str, ...]:
 def _explained(view: View, conducted: Conduction, elevated: Sequence[str]) -> str:
     if not elevated:
         return ""
-    if conducted.bundle:
-        return "lbbb" if conducted.bundle == "lbbb" else ""
+    if conducted.bundle == "lbbb":
+        return "lbbb"
+    if conducted.bundle == "ivcd" and _is_secondary_to_width(view, elevated):
+        return "ivcd"
+    if conducted.bundle == "rbbb":
+        return ""
     if brugada_lead(view) and set(elevated) <= {"V1", "V2", "V3"}:
         return "s_brugada"
     if _is_secondary_to_voltage(view, elevated):
@@ -132,7 +140,7 @@ def _explained(view: View, conducted: Conduction, elevated: Sequence[str]) -> st
     if is_aneurysm(view, elevated):
         return "s_aneurysm"
     reciprocal = reciprocal_leads(view, elevated)
-    if pericarditis(view, elevated, reciprocal):
+    if pericarditis(view, [lead for lead in _LOOKED_AT if is_elevated(view, lead)], reciprocal):
         return "s_pericarditis"
     if early_repolarization(view) and not reciprocal:
         return "early_repol"
@@ -153,6 +161,11 @@ def _is_secondary_to_voltage(view: View, elevated: Sequence[str]) -> bool:
     if not set(elevated) <= {"V1", "V2", "V3"} or max(view.s_mv("V1"), view.s_mv("V2"), view.s_mv("V3")) < 2.0:
         return False
     return all(view.of("st_j", lead) < 0.25 * (view.s_mv(lead) - view.r_mv(lead)) for lead in elevated)
+
+
+def _is_secondary_to_width(view: View, elevated: Sequence[str]) -> bool:
+    """A wide QRS draws ST against itself: all elevation lies over a negative QRS and is less than a quarter of its S."""
+    return all(view.net_mv(lead) < 0 and view.of("st_j", lead) < 0.25 * view.s_mv(lead) for lead in elevated)
 
 
 def is_aneurysm(view: View, elevated: Sequence[str]) -> bool:

@@ -16,6 +16,9 @@ from ecg.strip import Strip
 ADULT_YEARS: Final = 16.0
 """Adult limits of voltage, axis, duration and repolarization hold from here on (AHA/ACCF/HRS 2009 part III, V)."""
 
+SLOW_HZ: Final = 240.0
+"""Below this rate a recording's QRS measures about a sample wider than it is (PTB-XL normals at 100 Hz: 10 ms)."""
+
 AHA3: Final = "AHA/ACCF/HRS 2009 part III"
 AHA4: Final = "AHA/ACCF/HRS 2009 part IV"
 AHA5: Final = "AHA/ACCF/HRS 2009 part V"
@@ -44,7 +47,7 @@ _PACED: Final = frozenset({"paced_v", "paced_dual", "paced_vat"})
 class View:
     """numbers: (key, lead or "") -> value; certainties alike.  leads: those with a measured QRS.
 
-    is_male: None where the sex is unknown.  is_paced, is_ventricular: the measured beat is a pacemaker's or the
+    slack_ms: by how much the device's own slow sampling widens a QRS.  is_male: None where the sex is unknown.  is_paced, is_ventricular: the measured beat is a pacemaker's or the
     ventricles' own; is_fibrillating: there is no QRS at all.
     """
 
@@ -59,6 +62,7 @@ class View:
     said: dict[str, float]
     median: MedianBeat
     seconds: float
+    slack_ms: float = 0.0
     facts: dict[str, float] = field(default_factory=dict)
 
     def of(self, key: str, lead: str = "") -> float:
@@ -106,6 +110,11 @@ class View:
         return q >= 0.05 and r > max(q, 0.2) and self.of("s_amplitude", lead) < 0.5 * r
 
     @property
+    def qrs_ms(self) -> float:
+        """QRS duration, less what slow sampling adds to it."""
+        return self.of("qrs_duration") - self.slack_ms
+
+    @property
     def is_adult(self) -> bool:
         """An unknown age counts as adult."""
         return self.age_years is None or self.age_years >= ADULT_YEARS
@@ -151,6 +160,7 @@ def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm
         said=said,
         median=median,
         seconds=strip.seconds,
+        slack_ms=1000.0 / strip.source_fs_hz if strip.source_fs_hz < SLOW_HZ else 0.0,
         facts=dict(rhythm.facts),
     )
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from ecg.marks import Evidence, Statement
 
 _FOLDER: Final = "vocabulary"
+BORDERLINE: Final = "borderline"
 
 
 class Kind(StrEnum):
@@ -163,8 +164,13 @@ def problems(statements: Iterable[Statement]) -> tuple[Problem, ...]:
     return tuple(out)
 
 
+def makes_abnormal(statement: Statement) -> bool:
+    """Whether this statement makes an ECG abnormal; what is only borderline leaves it otherwise normal."""
+    return is_abnormal(statement.key) and BORDERLINE not in statement.modifiers
+
+
 def is_abnormal(key: str) -> bool:
-    """Whether this statement by itself makes an ECG other than normal or otherwise normal."""
+    """Whether a statement of this key, without a modifier, makes an ECG other than normal or otherwise normal."""
     rules = _rules()
     beside = (Kind.OVERALL, Kind.TECHNICAL, Kind.MODIFIER, Kind.COMPARISON)
     return term(key).kind not in beside and key not in rules.normal and key not in rules.otherwise_normal
@@ -239,16 +245,17 @@ def _with_fitting_overall(found: dict[str, Statement], rules: _Rules) -> dict[st
         return found
     said = next(found[key] for key in ("abnormal", "otherwise_normal", "normal") if key in found)
     others = {key: s for key, s in found.items() if key not in ("normal", "otherwise_normal", "abnormal")}
-    if "abnormal" in found or any(is_abnormal(key) for key in others):
+    wrong = {key: s for key, s in others.items() if makes_abnormal(s)}
+    if "abnormal" in found or wrong:
         fitting = "abnormal"
-    elif "otherwise_normal" in found or any(key in rules.otherwise_normal for key in others):
+    elif "otherwise_normal" in found or any(key in rules.otherwise_normal or is_abnormal(key) for key in others):
         fitting = "otherwise_normal"
     else:
         fitting = "normal"
     if fitting == said.key:
         return others | {fitting: said}
-    why = tuple(Evidence(key, limit="stated", source="AHA 2007 part II") for key in sorted(others) if is_abnormal(key))
-    surest = max((s.certainty for key, s in others.items() if is_abnormal(key)), default=said.certainty)
+    why = tuple(Evidence(key, limit="stated", source="AHA 2007 part II") for key in sorted(wrong))
+    surest = max((s.certainty for s in wrong.values()), default=said.certainty)
     return others | {fitting: Statement(fitting, surest, why)}
 
 
@@ -362,9 +369,9 @@ def _overall_problems(present: dict[str, Statement], rules: _Rules) -> list[Prob
                 source="AHA 2007 part II",
             )
         ]
-    against = [key for key in present if is_abnormal(key)]
+    against = [key for key, s in present.items() if makes_abnormal(s)]
     if overall == ["normal"]:
-        against += [key for key in present if key in rules.otherwise_normal]
+        against = [key for key in present if is_abnormal(key) or key in rules.otherwise_normal]
     if overall and overall[0] in ("normal", "otherwise_normal") and against:
         return [
             Problem(

@@ -162,7 +162,7 @@ _RIGHT_BLOCK = {
     "V6": {"s_amplitude": 0.4, "s_duration": 60.0},
 }
 _LEFT_BLOCK = {
-    "I": {"q_amplitude": 0.0, "s_amplitude": 0.0, "vat": 75.0},
+    "I": {"q_amplitude": 0.0, "s_amplitude": 0.0, "vat": 75.0, "t_amplitude": 0.0, "t_negative": 0.15},
     "V5": {"q_amplitude": 0.0, "s_amplitude": 0.0, "vat": 80.0},
     "V6": {"q_amplitude": 0.0, "s_amplitude": 0.0, "vat": 80.0},
     "V1": {"r_amplitude": 0.1, "s_amplitude": 1.5},
@@ -199,7 +199,14 @@ _LEFT_ANTERIOR = {
 
 @pytest.mark.parametrize(("axis", "said"), [(-44, False), (-45, True), (-90, True), (-91, False)])
 def test_left_anterior_block_has_its_axis(axis: float, said: bool) -> None:
-    assert ("lafb" in read(made(_LEFT_ANTERIOR, qrs_axis=axis))) is said
+    found = read(made(_LEFT_ANTERIOR, qrs_axis=axis)).get("lafb")
+    assert (found is not None and found.modifiers == ()) is said
+
+
+@pytest.mark.parametrize(("axis", "said"), [(-29, False), (-30, True), (-44, True)])
+def test_its_form_with_less_axis_makes_it_possible(axis: float, said: bool) -> None:
+    found = read(made(_LEFT_ANTERIOR, qrs_axis=axis)).get("lafb")
+    assert (found is not None and found.modifiers == ("possible",)) is said
 
 
 def test_left_anterior_block_is_not_said_in_left_bundle_branch_block() -> None:
