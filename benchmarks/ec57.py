@@ -116,8 +116,10 @@ def total(scores: Iterable[Score]) -> Score:
     return out
 
 
-def score(reference: Reference, found: Index, fs_hz: float, found_classes: str = "", from_s: float = 0.0) -> Score:
-    """One record's counts.  found: samples in order; found_classes: one letter each, or empty; from_s: learning."""
+def score(
+    reference: Reference, found: Index, fs_hz: float, found_classes: str | None = None, from_s: float = 0.0
+) -> Score:
+    """One record's counts.  found: samples in order; found_classes: one letter each, or None; from_s: learning."""
     at, classes, found, said = _counted(reference, found, fs_hz, found_classes)
     mine, yours = pairing(at, found, round(WINDOW_S * fs_hz))
     first = int(from_s * fs_hz)
@@ -127,7 +129,7 @@ def score(reference: Reference, found: Index, fs_hz: float, found_classes: str =
     paired = set(yours.tolist())
     extra = [k for k in np.flatnonzero(found >= first).tolist() if k not in paired]
     confusion: dict[tuple[str, str], int] = {}
-    if found_classes:
+    if said is not None:
         told = [(classes[i], said[j]) for i, j in zip(mine.tolist(), yours.tolist(), strict=True)]
         told += [(classes[i], MISSED) for i in lost.tolist()] + [(MISSED, said[j]) for j in extra]
         for key in told:
@@ -136,7 +138,9 @@ def score(reference: Reference, found: Index, fs_hz: float, found_classes: str =
     return Score(mine.size, lost.size, len(extra), tuple(apart.tolist()), confusion)
 
 
-def _counted(reference: Reference, found: Index, fs_hz: float, said: str) -> tuple[Index, str, Index, str]:
+def _counted(
+    reference: Reference, found: Index, fs_hz: float, said: str | None
+) -> tuple[Index, str, Index, str | None]:
     """Both sides without what lies in the spans that are left out (found ones also within the window of their edges,
     unless a reference beat that counts is as near)."""
     at = np.asarray(reference.at, dtype=np.int64)
@@ -150,7 +154,8 @@ def _counted(reference: Reference, found: Index, fs_hz: float, said: str) -> tup
         near = _distance(found, at[keep]) <= window
         stay &= ~at_edge | (near & ((found < first) | (found > last)))
     classes = "".join(letter for letter, kept in zip(reference.classes, keep, strict=True) if kept)
-    said = "".join(letter for letter, kept in zip(said, stay, strict=True) if kept) if said else ""
+    if said is not None:
+        said = "".join(letter for letter, kept in zip(said, stay, strict=True) if kept)
     return at[keep], classes, found[stay], said
 
 
