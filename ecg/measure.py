@@ -6,13 +6,23 @@ Minnesota code for wave names.  What could not be measured is left out; nothing 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import numpy as np
 
 from ecg import measure_scores as scores
 from ecg.marks import BeatClass, Beats, Mark, Measurements, MedianBeat, Quantity, Rhythm, Waves
-from ecg.measure_waves import above_ends, deflections, p_values, qrs_values, st_values, t_values
+from ecg.measure_waves import (
+    above_ends,
+    deflections,
+    notches,
+    p_values,
+    qrs_sizes,
+    qrs_values,
+    st_values,
+    t_values,
+)
 from ecg.strip import Samples, Strip
 
 REGULAR_SHARE: Final = 0.06
@@ -48,7 +58,7 @@ def measure(strip: Strip, beats: Beats, waves: Waves, median: MedianBeat, rhythm
     values |= _axes(median)
     values |= _scores(median, by_lead, values)
     return Measurements(
-        values, {name: _quantities(of, median, n, noise[n]) for n, (name, of) in enumerate(by_lead.items())}
+        values, {name: _quantities(of, median, float(noise[n])) for n, (name, of) in enumerate(by_lead.items())}
     )
 
 
@@ -131,10 +141,10 @@ def _certainties(median: MedianBeat, beats: Beats, waves: Waves) -> dict[str, fl
 
 def _scatter_ms(marks: Samples, fs_hz: float) -> float:
     """Half the middle half's width, ms; a single lead has nobody to agree with: 10 ms."""
-    there = marks[np.isfinite(marks)]
+    there = np.sort(marks[np.isfinite(marks)])
     if there.size < 2:
         return 10.0
-    low, high = np.quantile(there, (0.25, 0.75))
+    low, high = there[there.size // 4], there[-1 - there.size // 4]
     return float(high - low) / 2 * 1000 / fs_hz
 
 
@@ -212,11 +222,10 @@ def _axes(median: MedianBeat) -> dict[str, Quantity]:
         on, off = median.overall[first], median.overall[last]
         if not (np.isfinite(on) and np.isfinite(off)):
             continue
+        part = frontal[:, max(0, round(on)) : round(off) + 1]
         if key == "p_axis":
-            parts = [above_ends(row, on, off, median.fs_hz) for row in frontal]
-        else:
-            parts = [row[max(0, round(on)) : round(off) + 1] for row in frontal]
-        axis = _axis(parts[0], parts[1], median.fs_hz)
+            part = above_ends(frontal, on, off, median.fs_hz)
+        axis = None if part is None else _axis(part, median.fs_hz)
         if axis is not None:
             out[key] = axis
     if "qrs_axis" in out and "t_axis" in out:
@@ -226,21 +235,23 @@ def _axes(median: MedianBeat) -> dict[str, Quantity]:
     return out
 
 
-def _frontal(median: MedianBeat) -> tuple[Samples, Samples] | None:
+def _frontal(median: MedianBeat) -> Samples | None:
+    """I and aVF [2, sample]; None where they cannot be had."""
     rows = dict(zip(median.leads, median.mv, strict=True))
     if "I" in rows and "aVF" in rows:
-        return rows["I"], rows["aVF"]
+        return np.stack([rows["I"], rows["aVF"]])
     if "I" in rows and "II" in rows:
-        return rows["I"], rows["II"] - rows["I"] / 2
+        return np.stack([rows["I"], rows["II"] - rows["I"] / 2])
     return None
 
 
-def _axis(lead_i: Samples | None, avf: Samples | None, fs_hz: float) -> Quantity | None:
+def _axis(part: Samples, fs_hz: float) -> Quantity | None:
     """None where the net vector is less than a twentieth of what the leads move: it has no direction."""
-    if lead_i is None or avf is None or not lead_i.size:
+    if not part.size:
         return None
-    x, y = float(lead_i.sum()) / fs_hz, float(avf.sum()) / fs_hz * 2 / np.sqrt(3)
-    moved = float(np.hypot(np.abs(lead_i).sum(), np.abs(avf).sum())) / fs_hz
+    x, y = part.sum(axis=1) / fs_hz
+    y *= 2 / np.sqrt(3)
+    moved = float(np.hypot(*np.abs(part).sum(axis=1))) / fs_hz
     size = float(np.hypot(x, y))
     if moved <= 0 or size < 0.05 * moved:
         return None
@@ -258,35 +269,41 @@ def _noise_mv(median: MedianBeat) -> Samples:
 
 
 def _by_lead(median: MedianBeat, noise_mv: Samples) -> dict[str, dict[str, float]]:
-    """{lead: {key: value}} from the overall boundaries; a lead without a QRS has no entry's keys."""
-    fs = median.fs_hz
+    """{lead: {key: value}} from the overall boundaries; a lead without signal has no keys."""
+    fs, mv = median.fs_hz, median.mv
     p_on, p_off = median.overall[Mark.P_ON], median.overall[Mark.P_OFF]
     on, off = median.overall[Mark.QRS_ON], median.overall[Mark.QRS_OFF]
     t_on, t_off = median.overall[Mark.T_ON], median.overall[Mark.T_OFF]
-    out: dict[str, dict[str, float]] = {name: {} for name in median.leads}
+    has_qrs = bool(np.isfinite(on) and np.isfinite(off))
+    columns: dict[str, Samples] = {}
+    if has_qrs:
+        columns |= qrs_sizes(mv, on, off, fs) | st_values(mv, off, fs)
+    if np.isfinite(p_on) and np.isfinite(p_off):
+        columns |= p_values(mv, p_on, p_off, fs)
+        columns["p_duration"] = (median.by_lead[:, Mark.P_OFF] - median.by_lead[:, Mark.P_ON]) * 1000 / fs
+    if np.isfinite(t_off) and np.isfinite(off):
+        columns |= t_values(mv, t_on if np.isfinite(t_on) else off + 0.04 * fs, t_off)
+    out: dict[str, dict[str, float]] = {}
     for n, name in enumerate(median.leads):
-        row, lead = median.mv[n], out[name]
-        if not row.any():
-            continue
-        if np.isfinite(on) and np.isfinite(off):
-            lead |= qrs_values(deflections(row, on, off, fs, float(noise_mv[n])), row, on, off, fs)
-            lead |= st_values(row, off, fs)
-        if np.isfinite(p_on) and np.isfinite(p_off):
-            lead |= p_values(row, p_on, p_off, fs)
-            if np.isfinite(median.by_lead[n, [Mark.P_ON, Mark.P_OFF]]).all():
-                lead["p_duration"] = float(median.by_lead[n, Mark.P_OFF] - median.by_lead[n, Mark.P_ON]) * 1000 / fs
-        if np.isfinite(t_off) and np.isfinite(off):
-            lead |= t_values(row, t_on if np.isfinite(t_on) else off + 0.04 * fs, t_off)
+        lead: dict[str, float] = {}
+        if mv[n].any():
+            if has_qrs:
+                waves = deflections(mv[n], on, off, fs, float(noise_mv[n]))
+                lead |= qrs_values(waves, on, fs)
+                lead["notches"] = float(notches(mv[n, max(0, round(on)) : round(off) + 1], len(waves)))
+            lead |= {key: float(column[n]) for key, column in columns.items() if np.isfinite(column[n])}
+        out[name] = lead
     return out
 
 
-def _quantities(of: dict[str, float], median: MedianBeat, n: int, noise_mv: float) -> dict[str, Quantity]:
+def _quantities(of: dict[str, float], median: MedianBeat, noise_mv: float) -> dict[str, Quantity]:
     """With unit and certainty: 0.02 mV of noise leaves half (ours)."""
     count = 1.0 - 0.4 / median.beats
     certainty = float(count / (1.0 + (noise_mv / 0.02) ** 2))
     return {key: Quantity(value, _unit(key), certainty) for key, value in of.items()}
 
 
+@cache
 def _unit(key: str) -> str:
     return next(unit for part, unit in _UNITS.items() if part in key)
 
@@ -318,9 +335,11 @@ def _p_terminal(median: MedianBeat) -> tuple[float | None, float]:
     on, off = median.overall[Mark.P_ON], median.overall[Mark.P_OFF]
     if "V1" not in median.leads or not (np.isfinite(on) and np.isfinite(off)):
         return None, 0.0
-    wave = above_ends(median.mv[median.leads.index("V1")], on, off, median.fs_hz)
-    if wave is None:
+    row = median.leads.index("V1")
+    above = above_ends(median.mv[row : row + 1], on, off, median.fs_hz)
+    if above is None:
         return None, 0.0
+    wave = above[0]
     below = wave < -0.005
     if not below[wave.size // 2 :].any():
         return 0.0, 0.0

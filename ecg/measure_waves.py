@@ -94,13 +94,12 @@ def _crossing(row: Samples, at: int, way: int) -> float:
     return float(at + way * min(abs(here) / fall, 3.0)) if fall > 0 else float(at)
 
 
-def qrs_values(waves: list[Deflection], row: Samples, on: float, off: float, fs_hz: float) -> dict[str, float]:
+def qrs_values(waves: list[Deflection], on: float, fs_hz: float) -> dict[str, float]:
     """q, r, s, r', s' by their usual names, mV and ms.
 
     A QS (no upward wave) is told as q.  vat: QRS onset to the peak of the tallest upward wave, ms.
     """
-    out: dict[str, float] = {}
-    out |= dict.fromkeys(("q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"), 0.0)
+    out: dict[str, float] = {"q_amplitude": 0.0, "r_amplitude": 0.0, "s_amplitude": 0.0}
     up = [wave for wave in waves if wave.peak_mv > 0]
     before = [wave for wave in waves if wave.peak_mv < 0 and (not up or wave.start < up[0].start)]
     after = [wave for wave in waves if wave.peak_mv < 0 and up and wave.start >= up[0].start]
@@ -113,84 +112,77 @@ def qrs_values(waves: list[Deflection], row: Samples, on: float, off: float, fs_
     if up:
         tallest = max(up, key=lambda wave: wave.peak_mv)
         out["vat"] = float(tallest.peak - on) * 1000 / fs_hz
-    inside = row[max(0, round(on)) : round(off) + 1]
-    out["qrs_area"] = float(inside.sum()) * 1000 / fs_hz
-    out["qrs_peak_to_peak"] = float(inside.max() - inside.min())
-    out["notches"] = float(notches(inside, len(waves)))
     return out
 
 
+def qrs_sizes(mv: Samples, on: float, off: float, fs_hz: float) -> dict[str, Samples]:
+    """Net area, mV.ms, and peak to peak, mV, each [lead]."""
+    inside = mv[:, max(0, round(on)) : round(off) + 1]
+    return {"qrs_area": inside.sum(axis=1) * 1000 / fs_hz, "qrs_peak_to_peak": inside.max(axis=1) - inside.min(axis=1)}
+
+
 def notches(inside: Samples, waves: int) -> int:
-    """Turns within the QRS beyond those of its waves, in pairs (a notched R turns three times, not once)."""
+    """Turns within the QRS (mV [sample]) beyond those of its waves, in pairs: a notched R turns three times, not once."""
     if inside.size < 5:
         return 0
     soft = (inside[:-2] + inside[1:-1] + inside[2:]) / 3
-    step = np.sign(np.diff(soft))
-    turns = soft[np.flatnonzero(step[1:] * step[:-1] < 0) + 1]
-    least = max(_NOTCH_MV, _NOTCH_SHARE * float(np.ptp(inside)))
-    kept: list[float] = [float(soft[0])]
-    count = 0
-    for level in (*turns.tolist(), float(soft[-1])):
-        if abs(level - kept[-1]) >= least:
-            if len(kept) > 1 and (level - kept[-1]) * (kept[-1] - kept[-2]) > 0:
-                kept[-1] = level  # further the same way
-            else:
-                kept.append(level)
-        elif len(kept) > 1 and (level - kept[-1]) * (kept[-1] - kept[-2]) > 0:
-            kept[-1] = level
-    count = len(kept) - 2
-    return max(0, (count - waves) // 2)
+    rising = np.diff(soft) > 0
+    turns = np.flatnonzero(rising[1:] != rising[:-1]) + 1
+    levels = [float(soft[0]), *soft[turns].tolist(), float(soft[-1])]
+    least = max(_NOTCH_MV, _NOTCH_SHARE * (max(levels) - min(levels)))
+    kept = levels[:1]
+    for level in levels[1:]:
+        if len(kept) > 1 and (level - kept[-1]) * (kept[-1] - kept[-2]) > 0:
+            kept[-1] = level  # further the same way
+        elif abs(level - kept[-1]) >= least:
+            kept.append(level)
+    return max(0, (len(kept) - 2 - waves) // 2)
 
 
-def st_values(row: Samples, off: float, fs_hz: float) -> dict[str, float]:
-    """Levels at J (the 4 ms from there), J + 40, 60, 80 ms, mV, and the slope J to J + 80 ms, mV/s.
+def st_values(mv: Samples, off: float, fs_hz: float) -> dict[str, Samples]:
+    """Levels [lead] at J (the 4 ms from there), J + 40, 60, 80 ms, mV, and the slope J to J + 80 ms, mV/s.
 
     What the beat does not reach is left out.
     """
-    out: dict[str, float] = {}
+    out: dict[str, Samples] = {}
     for key, after_ms, wide_ms in (("st_j", 2, 2), ("st_j40", 40, 4), ("st_j60", 60, 4), ("st_j80", 80, 4)):
-        level = _level(row, off + after_ms * fs_hz / 1000, wide_ms * fs_hz / 1000)
-        if level is not None:
-            out[key] = level
+        at, wide = off + after_ms * fs_hz / 1000, wide_ms * fs_hz / 1000
+        low, high = round(at - wide), round(at + wide)
+        if low >= 0 and high < mv.shape[1]:
+            out[key] = mv[:, low : high + 1].mean(axis=1)
     if "st_j80" in out:
         out["st_slope"] = (out["st_j80"] - out["st_j"]) / 0.08
     return out
 
 
-def _level(row: Samples, at: float, wide: float) -> float | None:
-    """The mean within ``wide`` samples of a time; None outside the beat."""
-    low, high = round(at - wide), round(at + wide)
-    if low < 0 or high >= row.size:
-        return None
-    return float(row[low : high + 1].mean())
-
-
-def p_values(row: Samples, on: float, off: float, fs_hz: float) -> dict[str, float]:
-    """Highest and lowest point of the P wave against the line between its ends, mV."""
-    wave = above_ends(row, on, off, fs_hz)
+def p_values(mv: Samples, on: float, off: float, fs_hz: float) -> dict[str, Samples]:
+    """Highest and lowest point [lead] of the P wave against the line between its ends, mV."""
+    wave = above_ends(mv, on, off, fs_hz)
     if wave is None:
         return {}
-    return {"p_amplitude": max(0.0, float(wave.max())), "p_negative": max(0.0, float(-wave.min()))}
+    return {"p_amplitude": np.maximum(wave.max(axis=1), 0.0), "p_negative": np.maximum(-wave.min(axis=1), 0.0)}
 
 
-def above_ends(row: Samples, on: float, off: float, fs_hz: float) -> Samples | None:
-    """The P wave from on to off, mV above the straight line between the levels at its ends."""
+def above_ends(mv: Samples, on: float, off: float, fs_hz: float) -> Samples | None:
+    """The P wave [lead, sample] from on to off, mV above the straight line between the levels at its ends."""
     first, last = round(on), round(off)
-    if first < 0 or last >= row.size or last - first < 4:
+    if first < 0 or last >= mv.shape[1] or last - first < 4:
         return None
     wide = max(1, round(0.006 * fs_hz))
-    left = float(row[max(0, first - wide) : first + 1].mean())
-    right = float(row[last : last + wide + 1].mean())
-    return row[first : last + 1] - np.linspace(left, right, last - first + 1)
+    left = mv[:, max(0, first - wide) : first + 1].mean(axis=1)[:, None]
+    right = mv[:, last : last + wide + 1].mean(axis=1)[:, None]
+    return mv[:, first : last + 1] - (left + (right - left) * np.linspace(0.0, 1.0, last - first + 1))
 
 
-def t_values(row: Samples, on: float, off: float) -> dict[str, float]:
-    """Highest and lowest turning point of the T wave, mV against the level before the QRS; 0 where it has none."""
-    first, last = max(0, round(on)), min(row.size - 1, round(off))
+def t_values(mv: Samples, on: float, off: float) -> dict[str, Samples]:
+    """Highest and lowest turning point [lead] of the T wave, mV against the level before the QRS; 0 where it has none."""
+    first, last = max(0, round(on)), min(mv.shape[1] - 1, round(off))
     if last - first < 8:
         return {}
-    wave = row[first : last + 1]
-    top, bottom = int(wave.argmax()), int(wave.argmin())
-    up = float(wave[top]) if 1 < top < wave.size - 2 else 0.0
-    down = float(-wave[bottom]) if 1 < bottom < wave.size - 2 else 0.0
-    return {"t_amplitude": max(0.0, up), "t_negative": max(0.0, down)}
+    wave = mv[:, first : last + 1]
+    out: dict[str, Samples] = {}
+    for key, side in (("t_amplitude", wave), ("t_negative", -wave)):
+        at = side.argmax(axis=1)
+        turns = (at > 1) & (at < side.shape[1] - 2)
+        out[key] = np.where(turns, np.maximum(side.max(axis=1), 0.0), 0.0)
+    return out
