@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -99,23 +100,25 @@ def read_dicom(content: bytes, file: str = "ECG") -> EcgSignal:
 
 def open_dicom(content: Buffer, file: str = "ECG") -> LongSignal:
     """The same, block by block: all but the samples is read now.  Raises Unreadable."""
-    dataset, groups = _groups(content, file)
-    return _long(dataset, max(groups, key=lambda group: (group.is_original, group.seconds, len(group.leads))), file)
+    with _interpreted(file):
+        dataset, groups = _groups(content, file)
+        group = max(groups, key=lambda group: (group.is_original, group.seconds, len(group.leads)))
+        return _long(dataset, group, file)
 
 
 def read_median(content: bytes, file: str = "ECG") -> EcgSignal | None:
     """The median beat that the object holds beside the recording; None where it has none.  Raises Unreadable."""
-    dataset, groups = _groups(content, file)
-    derived = [group for group in groups if not group.is_original]
-    return _long(dataset, derived[0], file).whole(file) if derived and len(groups) > 1 else None
+    with _interpreted(file):
+        dataset, groups = _groups(content, file)
+        derived = [group for group in groups if not group.is_original]
+        return _long(dataset, derived[0], file).whole(file) if derived and len(groups) > 1 else None
 
 
-def _groups(content: Buffer, file: str) -> tuple[Dataset, list[_Group]]:
-    """The object without its samples, and its groups that have leads.  Raises Unreadable where there is none."""
-    outline = check_structure(content, file)
+@contextmanager
+def _interpreted(file: str) -> Iterator[None]:
+    """What the parser stumbles over in here becomes Unreadable."""
     try:
-        dataset = dcmread(BytesIO(outline.small), force=True)
-        return dataset, _groups_of(dataset, outline.samples(content), ">" if outline.is_big_endian else "<", file)
+        yield
     except _PARSER_TROUBLE as trouble:
         raise unreadable(
             file,
@@ -123,6 +126,13 @@ def _groups(content: Buffer, file: str) -> tuple[Dataset, list[_Group]]:
             "has a DICOM element that cannot be interpreted",
             expected=type(trouble).__name__,
         ) from trouble
+
+
+def _groups(content: Buffer, file: str) -> tuple[Dataset, list[_Group]]:
+    """The object without its samples, and its groups that have leads.  Raises Unreadable where there is none."""
+    outline = check_structure(content, file)
+    dataset = dcmread(BytesIO(outline.small), force=True)
+    return dataset, _groups_of(dataset, outline.samples(content), ">" if outline.is_big_endian else "<", file)
 
 
 def _groups_of(

@@ -154,6 +154,24 @@ def test_any_changed_byte_is_read_or_refused(at: int, byte: int) -> None:
         assert refused.en
 
 
+@pytest.mark.parametrize("keyword", ["NumericValue", "PatientAge", "AcquisitionDateTime"])
+def test_a_header_that_cannot_be_interpreted_is_refused_or_left_out(keyword: str) -> None:
+    signal = replace(_short(), age_years=40.0, annotations=(DeviceNote("x"),))
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(signal)))
+    if keyword == "NumericValue":
+        note = dataset.WaveformAnnotationSequence[0]
+        note.ConceptNameCodeSequence = [pydicom.Dataset()]
+        note.ConceptNameCodeSequence[0].CodeMeaning = "QT"
+        note.NumericValue = "4.5"
+    out = BytesIO()
+    dataset.save_as(out)
+    for old in (b"4.5 ", b"040Y", b"20260311"):
+        try:
+            assert read_dicom(out.getvalue().replace(old, b"}" * len(old))).leads == ("I", "II")
+        except Unreadable as refused:
+            assert "interpreted" in refused.en
+
+
 def _changed(change: str, value: object) -> bytes:
     dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(_short())))
     group = dataset.WaveformSequence[0]
