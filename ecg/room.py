@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import DeviceLine, LongSignalInput, ModelInput, SignalInput
+from ecg.formats.aecg import write_aecg
 from ecg.formats.dicom import WaveformIdentity, write_dicom
 from ecg.formats.dicom import read_dicom as read_dicom_signal
 from ecg.formats.long import open_long
 from ecg.formats.long_signal import LongSignal
 from ecg.formats.recognise import Format, recognise
 from ecg.formats.recognise import read as read_files
+from ecg.formats.scp_write import write_scp
 from ecg.heart_leads import heart_leads
 from ecg.holter import LONG_S
 from ecg.reading import MODEL, VERSION, read_ecg
@@ -40,7 +42,9 @@ __all__ = [
     "sheet_svg",
     "to_long_input",
     "to_model_input",
+    "write_aecg",
     "write_dicom",
+    "write_scp",
 ]
 
 

@@ -429,6 +429,22 @@ def read(
             advance()
 
 
+@app.command()
+def convert(
+    files: Annotated[list[Path], typer.Argument(help="一份心电图的文件 | the files of one ECG")],
+    to: Annotated[str, typer.Option(help="dicom | scp | aecg")] = "dicom",
+    out: Annotated[Path | None, typer.Option(help="写到哪里，缺省在原文件旁 | where to; beside the first file")] = None,
+) -> None:
+    """把心电图转成 DICOM、SCP-ECG 或 HL7 aECG，原文件不动 | an ECG as DICOM, SCP-ECG or HL7 aECG; the original stays."""
+    from center.errors import Invalid
+    from portal.convert import Target
+    from portal.convert import convert as converted
+
+    if to not in tuple(Target):
+        raise Invalid(f"{to}：应为 {'、'.join(Target)}。", f"{to}: one of {', '.join(Target)}.")
+    print(converted(files, Target(to), out))
+
+
 def _cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
