@@ -9,7 +9,7 @@ from typing import Any
 from center.database import Row, Work
 from center.identity import Actor, CaseId, ClinicId, system_for
 from center.permits import Act, permit, permitted
-from center.ports import StoredRead
+from center.ports import StoredRead, StudySummary
 from worklist import alerts, drafts, gate, leases, lifecycle, moves, reports, routing, store
 from worklist.lifecycle import FINISHED, HELD, CaseState
 from worklist.parts import Parts
@@ -101,12 +101,23 @@ def detail(parts: Parts, actor: Actor, case_id: CaseId) -> CaseDetail:
     reads = tuple(parts.reads.of(row.clinic_id, row.study_uid)) if is_reader else ()
     priors = tuple(parts.studies.priors(actor, row.clinic_id, row.study_uid))
     return CaseDetail(
+        previous=_previous(parts, row, reads, priors),
         case=row if token else leases.without_token(row), token=token,
         possible=lifecycle.possible(lifecycle.CASE, row.state), is_reader=is_reader,
         questions=gate.questions(row.question), reads=reads, verdicts=verdicts, draft=draft,
         gate=_gate(row, draft, reads, verdicts), priors=priors,
         prior_cases=_prior_cases(parts, actor, row, [p.study_uid for p in priors]), **kept,
     )  # fmt: skip
+
+
+def _previous(
+    parts: Parts, row: CaseRow, reads: Sequence[StoredRead], priors: Sequence[StudySummary]
+) -> StoredRead | None:
+    """The read of the earlier ECG that the newest one was compared with, while that is among the priors."""
+    study_uid = next((r.read.compared_with for r in reads if r.read.compared_with), "")
+    if study_uid not in {p.study_uid for p in priors}:
+        return None
+    return next((r for r in parts.reads.of(row.clinic_id, study_uid) if r.read.kind == "ecg"), None)
 
 
 def _note_view(work: Work, row: CaseRow) -> None:

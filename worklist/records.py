@@ -415,6 +415,7 @@ class CaseDetail:
     tasks: tuple[Task, ...]
     notices: tuple[ReportNotice, ...]
     events: tuple[CaseEventRow, ...]
+    previous: StoredRead | None = None  # what the newest ECG read was compared with
 
 
 @dataclass(frozen=True, slots=True)

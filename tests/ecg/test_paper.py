@@ -193,7 +193,7 @@ def test_the_first_page_says_what_was_measured_and_said_and_that_it_is_a_machine
 
 def test_the_evidence_follows_with_values_limits_and_sources() -> None:
     second = pypdf.PdfReader(io.BytesIO(sheet_pdf(spikes(), printed_at=AT, read=ecg_read(Tier.RED), patient_lines=WHO))).pages[1].extract_text()  # fmt: skip
-    for wanted in ("机器初读依据", "急性 ST 段抬高型心肌梗死？", "0.31 mV", ">= 0.1 mV", "III", "ESC 2018", "national-2017",
+    for wanted in ("机器初读依据", "急性 ST 段抬高型心肌梗死？", "0.31 mV", "≥ 0.1 mV", "III", "ESC 2018", "national-2017",
                    "Sokolow-Lyon", "3.81 mV", "J+60 ST", "V6"):  # fmt: skip
         assert wanted in second, wanted
 

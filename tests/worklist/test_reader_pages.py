@@ -20,9 +20,10 @@ from center.errors import Invalid
 from center.identity import Actor, ClinicId
 from center.objects.directory import DirectoryStore
 from center.patients import PatientIdentity
-from center.reads import Decision
+from center.reads import Decision, Tier
 from portal.signin import web as signin
 from tests.house import PASSWORD, browser, csrf_of, house, people, signed_in
+from tests.makers.ecg_reads import POOR, ecg_read
 from tests.worklist.bench import ABSTAINED, SHIGOU, Bench, ahead, finding, make_bench
 from worklist.records import CaseRow
 from worklist.web import case, report, worklist
@@ -110,11 +111,11 @@ def all_of_it(emptied: dict[str, str], clinics: tuple[str, ...], store: Director
                 )
         readers = ["reader", "other", "stranger"]
         connection.execute(
-            "update center.person set licence = '110', scope = '{imaging}' where login = any(%s)", (readers,)
+            "update center.person set licence = '110', scope = '{imaging,ecg}' where login = any(%s)", (readers,)
         )
         connection.execute(
             "insert into center.agreement (requesting_clinic, reading_clinic, service)"
-            " values ('shigou', 'tertiary', 'imaging')"
+            " values ('shigou', 'tertiary', 'imaging'), ('shigou', 'tertiary', 'ecg')"
         )
         for login in ("reader", "other"):
             connection.execute(
@@ -569,3 +570,39 @@ def test_fields_come_clean_from_forms_and_from_json() -> None:
 
 def test_values_for_programs_leave_secrets_out() -> None:
     assert plain({"token": "x", "lease_token": "y", "a": (1, frozenset({"b"}))}) == {"a": [1, ["b"]]}
+
+
+# ---------------------------------------------------------------- an ECG's read
+def test_an_ecgs_read_shows_numbers_statements_evidence_tier_and_the_devices_own(all_of_it: House) -> None:
+    who, found = all_of_it.held(modalities=frozenset({"ECG"}))
+    all_of_it.bench.tell(found, ecg_read(Tier.ORANGE))
+    page = who.page(f"/cases/{found.case_id}")
+    for wanted in ("橙 · 优先", "心房颤动伴快速心室率", "窦性心律", "依据 1 条", "3.81", "≥ 3.5 mV", "AHA 2009", "QTcF", "394",
+                   "J+60", "设备自带", "Normal sinus rhythm", "PR 166 ms", "中国心电图危急值专家共识 2017", "打印"):  # fmt: skip
+        assert wanted in page, wanted
+    assert "/ecg/sheet/shigou/" in page and ".pdf" in page
+
+
+def test_a_red_tier_stands_at_the_top_as_a_machines_guess_and_must_be_answered(all_of_it: House) -> None:
+    who, found = all_of_it.held(modalities=frozenset({"ECG"}))
+    read_id = all_of_it.bench.tell(found, ecg_read(Tier.RED))
+    page = who.page(f"/cases/{found.case_id}")
+    assert "crit guess" in page and "急性 ST 段抬高型心肌梗死？" in page and "红 · 请立即判读" in page
+    answer = who.post(f"/cases/{found.case_id}/verdicts/{read_id}/critical%3Ast_elevation_mi", {"verdict": "accepted"})
+    assert answer.status_code < 400, answer.text
+    assert "crit guess" not in who.page(f"/cases/{found.case_id}")
+
+
+def test_an_ecg_that_was_not_read_still_shows_its_tier(all_of_it: House) -> None:
+    who, found = all_of_it.held(modalities=frozenset({"ECG"}))
+    all_of_it.bench.tell(found, ecg_read(Tier.RED, refused=POOR))
+    page = who.page(f"/cases/{found.case_id}")
+    assert "信号质量差，未读" in page and "红 · 请立即判读" in page and "crit guess" in page
+
+
+def test_the_list_tells_an_ecgs_tier_and_statements(all_of_it: House) -> None:
+    bench = all_of_it.bench
+    found = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(found, ecg_read(Tier.ORANGE))
+    text = all_of_it.browser("reader").page("/worklist")
+    assert "橙 · 优先" in text and "心房颤动伴快速心室率" in text and "72 次/分" in text

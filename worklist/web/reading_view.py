@@ -40,6 +40,7 @@ from worklist.records import (
 )
 from worklist.sheet import Text
 from worklist.templates import ReportTemplate
+from worklist.web.ecg_view import EcgView, ecg_view
 from worklist.web.list_view import Banner, RowView, banner, row_view
 
 #: Classes without a picture of their own: nothing to show while the viewer loads.
@@ -93,7 +94,6 @@ class ReadView:
     measurements: tuple[Measurement, ...]
     critical: Critical | None = None
     device: tuple[DeviceLine, ...] = ()
-    quality: tuple[tuple[str, Text], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,7 @@ class ReadingView:
     alerts: tuple[AlertView, ...]
     critical_choices: tuple[tuple[str, Text], ...]
     accepted: tuple[Text, ...]  # machine findings whose words he may put into his text
+    ecg: EcgView | None = None
 
 
 def held_view(detail: CaseDetail, actor: Actor) -> HeldView:
@@ -274,6 +275,7 @@ def reading_view(
             if f.verdict != "rejected" and f.decision == Decision.PRESENT
         ),
         accepted=tuple(f.name for r in reads for f in r.shown if f.verdict == "accepted"),
+        ecg=ecg_view(detail, instances) if is_ecg else None,
     )
 
 

@@ -4,10 +4,13 @@
 (() => {
   const box = document.getElementById('sheet');
   if (!box?.dataset.src || box.querySelector('form')) return;
-  const chosen = { layout: '3x4+1R', speed: '25', gain: '10' };
+  const chosen = { layout: '3x4+1R', speed: '25', gain: '10', start: '0' };
+  const print = document.getElementById('sheet-print');
+  const paper = print?.getAttribute('href');
   let asked = null;
 
   const draw = async () => {
+    if (print) print.href = `${paper}?${new URLSearchParams(chosen)}`;
     asked?.abort();
     asked = new AbortController();
     try {
@@ -23,10 +26,11 @@
     }
   };
   document.addEventListener('click', (event) => {
-    const button = event.target.closest('.tl button');
+    const button = event.target.closest('.tl button, [data-start]');
     if (!button) return;
     const name = Object.keys(chosen).find((key) => button.dataset[key]);
     chosen[name] = button.dataset[name];
+    if (name === 'start') box.scrollIntoView({ block: 'nearest' });
     button.parentNode.querySelectorAll('button').forEach((b) => b.setAttribute('aria-pressed', b === button ? 'true' : 'false'));
     draw();
   });
