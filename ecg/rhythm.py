@@ -37,7 +37,7 @@ def analyse(
     view = view_of(strip, beats, waves, atrial)
     if spans and sum(span.seconds for span in spans) >= 0.5 * view.seconds:
         return _fibrillating_whole(view, spans)
-    parts = _parts(view, beats, spans)
+    parts = _parts(view, spans)
     statements = _settled((*_of_spans(spans), *(s for part in parts.found for s in part.statements)))
     facts = _rates(view) | _merged(parts.found) | _span_facts(spans)
     return Rhythm(
@@ -57,11 +57,11 @@ class _Parts:
         self.hides_p = hides_p
 
 
-def _parts(view: View, beats: Beats, spans: tuple[fibrillation.Span, ...]) -> _Parts:
+def _parts(view: View, spans: tuple[fibrillation.Span, ...]) -> _Parts:
     own = view.is_own if view.is_own.sum() >= 2 else np.ones(view.count, dtype=bool)
     ahead = middle((view.at_s - view.p_s)[own]) if view.p_share >= _P_LEADS else float("nan")
     onset = middle((view.at_s - view.on_s)[own])
-    shape = shape_of(view.strip, beats, own, ahead, onset) if view.count else NO_SHAPE
+    shape = shape_of(view.thin, view.at_s, own, ahead, onset) if view.count else NO_SHAPE
     chaotic = rhythm_atria.is_fibrillating(view) or rhythm_atria.is_fluttering(view)
     pacing = rhythm_pacing.of(view)
     below = ventricles.of(view, shape, is_fibrillating=chaotic, is_paced=pacing.is_basic)
@@ -153,8 +153,8 @@ def _atrial_rate(view: View, statements: tuple[Statement, ...]) -> float | None:
         return None
     if "aflutter" in keys and np.isfinite(view.atrial.f_hz):
         return 60.0 * view.atrial.f_hz
-    if view.p_all_s.size >= 3 and np.isfinite(view.atrial.pp_ms):
-        return 60000.0 / view.atrial.pp_ms
+    if view.p_all_s.size >= 3 and np.isfinite(view.pp_s):
+        return 60.0 / view.pp_s
     return None
 
 

@@ -35,11 +35,12 @@ class Atria:
 
 
 def is_fibrillating(view: View) -> bool:
-    return view.atrial.af_probability >= _HALF and view.atrial.af_probability >= view.atrial.flutter_probability
+    return view.af >= _HALF and not is_fluttering(view)
 
 
 def is_fluttering(view: View) -> bool:
-    return view.atrial.flutter_probability >= _HALF and not is_fibrillating(view)
+    """Flutter with changing conduction is as irregular as fibrillation: its waves decide."""
+    return view.atrial.flutter_probability >= max(_HALF, view.af - 0.3)
 
 
 def of(view: View, shape: Shape, *, is_blocked: bool) -> Atria:
@@ -74,12 +75,12 @@ def _fibrillation(view: View) -> Atria:
     rate = 60.0 / float(rr.mean())
     a = view.atrial
     evidence = (
-        Evidence("af_probability", a.af_probability, "1", f">= {_HALF}", source=OURS),
+        Evidence("af_probability", view.af, "1", f">= {_HALF}", source=OURS),
         Evidence("rr_irregularity", a.rr_irregularity, "1", source=OURS),
         Evidence("p_waves", view.p_share, "1", "no steady P waves", source=AHA),
         Evidence("ventricular_rate", rate, "/min", source=AHA),
     )
-    statements = [said("afib", a.af_probability, *evidence, modifiers=_response(rate))]
+    statements = [said("afib", view.af, *evidence, modifiers=_response(rate))]
     # Wide and too fast for the AV node: fibrillation over an accessory pathway alarms by its shortest RR.
     if view.is_wide and rate > _SVT:
         statements.append(
@@ -109,8 +110,8 @@ def _response(rate: float) -> tuple[str, ...]:
 
 
 def _basic(view: View, shape: Shape, rate: float, *, is_blocked: bool) -> Statement | None:
-    if is_blocked and np.isfinite(view.atrial.pp_ms):
-        return _sinus(view, 60000.0 / view.atrial.pp_ms, 0.75)
+    if is_blocked and np.isfinite(view.pp_s):
+        return _sinus(view, 60.0 / view.pp_s, 0.75)
     rr = view.nn_s if view.nn_s.size else view.rr_s
     spread = float(np.std(rr) / rr.mean()) if rr.size else 0.0
     # In a tachycardia the T wave stands where the mean beat would show a P wave.
@@ -122,7 +123,7 @@ def _basic(view: View, shape: Shape, rate: float, *, is_blocked: bool) -> Statem
     if not has_p and shape.p_mv < _P_HIDDEN_MV and spread < _REGULAR and view.p_share < 0.25 and not view.is_wide:
         return _junctional(view, shape, rate)
     sure = 0.95 if view.p_share >= 0.8 else 0.8 if has_p else 0.55
-    return _sinus(view, rate, sure - 0.5 * view.atrial.af_probability)
+    return _sinus(view, rate, sure - 0.5 * view.af)
 
 
 def _sinus(view: View, rate: float, sure: float) -> Statement:
@@ -213,8 +214,8 @@ def _wandering(view: View) -> Statement | None:
     if "II" not in view.strip.leads or rate > TACHY:
         return None
     hz = view.strip.fs_hz
-    own = view.is_own & np.isfinite(view.p_s)
-    at = np.rint(view.p_s[own] * hz).astype(np.int64)
+    own = view.is_own & np.isfinite(view.p_marked_s)
+    at = np.rint(view.p_marked_s[own] * hz).astype(np.int64)
     row = view.strip.lead("II")
     near, side = int(0.012 * hz), int(0.055 * hz)
     at = at[(at > side + near) & (at < row.size - side - near)]
@@ -224,7 +225,7 @@ def _wandering(view: View) -> Statement | None:
     beside = 0.5 * (row[at - side] + row[at + side])
     height = at_peak - beside
     up, down = int((height > 0.06).sum()), int((height < -0.06).sum())
-    if min(up, down) < 2 or float(np.nanstd(view.pr_ms[own])) < 8.0:
+    if min(up, down) < 2 or float(np.std((view.at_s - view.p_marked_s)[own])) < 0.008:
         return None
     evidence = (
         Evidence("p_up", float(up), "1", ">= 2", lead="II", source=AHA),

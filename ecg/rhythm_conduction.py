@@ -20,7 +20,8 @@ _ALIKE: Final = 0.6
 _ALIKE_EARLY: Final = 0.25
 _ESCAPE_TO: Final = 65.0
 """/min: complete block has an escape rhythm no faster (ours; junctional escapes run at 40-60)."""
-_FREE_SHARE: Final = 0.25
+_SINUS_TO: Final = 160.0
+"""/min: faster atria are in tachycardia or flutter, where not every wave is meant to be conducted (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def of(view: View) -> Conduction:
     free = _proven_free(view)
     if not free.size or view.count < 2:
         return NONE
-    pp = _pp_s(view)
+    pp = view.pp_s
     early = _premature(view, free, pp)
     statement = _block(view, free[~early], pp)
     statements: list[Statement] = [statement] if statement is not None else []
@@ -72,7 +73,7 @@ def _proven_free(view: View) -> Samples:
     inside[inside] &= view.is_seen[before[inside]] & in_turn[before[inside]] & in_turn[before[inside] + 1]
     likeness = _likeness(view, view.p_all_s)[free]
     # An ectopic P wave has a shape of its own.
-    alike = likeness >= np.where(_premature(view, at, _pp_s(view)), _ALIKE_EARLY, _ALIKE)
+    alike = likeness >= np.where(_premature(view, at, view.pp_s), _ALIKE_EARLY, _ALIKE)
     return np.sort(at[inside & alike])
 
 
@@ -94,14 +95,6 @@ def _likeness(view: View, p_s: Samples) -> Samples:
     return np.asarray(flat @ pattern / scale, dtype=np.float64)
 
 
-def _pp_s(view: View) -> float:
-    """The usual distance of P waves, s, NaN with fewer than three."""
-    if view.p_all_s.size < 3:
-        return float("nan")
-    steps = np.diff(view.p_all_s)
-    return float(np.median(steps[steps > 0.25])) if (steps > 0.25).any() else float("nan")
-
-
 def _premature(view: View, free: Samples, pp: float) -> Flags:
     """bool [free P]: clearly before its time."""
     at = np.searchsorted(view.p_all_s, free)
@@ -113,7 +106,7 @@ def _premature(view: View, free: Samples, pp: float) -> Flags:
 
 
 def _block(view: View, free: Samples, pp: float) -> Statement | None:
-    if not free.size or not np.isfinite(pp) or _is_irregular(view, pp):
+    if not free.size or not np.isfinite(pp) or pp < 60.0 / _SINUS_TO or _is_irregular(view, pp):
         return None
     gap = np.searchsorted(view.at_s, free) - 1  # the interval that each lies in
     complete = _complete(view, free, pp)
@@ -156,7 +149,7 @@ def _complete(view: View, free: Samples, pp: float) -> Statement | None:
         Evidence("pr_range", float(np.ptp(pr)), "ms", ">= 130 ms, QRS regular", source=f"{AHA}; limit {OURS}"),
         Evidence("free_p_waves", float(free.size), "1", ">= 2", source=AHA),
     )
-    sure = 0.55 + 0.04 * min(free.size, 5) + (0.15 if view.atrial.pp_spread < 0.08 else 0.0)
+    sure = 0.55 + 0.04 * min(free.size, 5) + (0.15 if view.pp_spread < 0.08 else 0.0)
     return said("avb3", sure, *evidence)
 
 

@@ -82,23 +82,20 @@ def _without_hidden_beats(view: View) -> np.ndarray[tuple[int], np.dtype[np.bool
     long = np.flatnonzero(view.rr_s >= min(PAUSE_S, 1.4 * middle(view.rr_s) if view.rr_s.size else PAUSE_S))
     if not long.size:
         return empty
-    hz = view.strip.fs_hz
-    step = max(1, round(hz / 100.0))
-    length = view.strip.mv.shape[1] // step
-    mv = view.strip.mv[:, : length * step].reshape(-1, length, step).mean(axis=2)
-    slope = np.abs(np.diff(mv, axis=1))
-    near = np.clip(
-        np.rint(view.at_s[:, None] * hz / step).astype(np.int64) + np.arange(-8, 9), 0, max(slope.shape[1] - 1, 0)
-    )
+    hz = view.thin.hz
+    slope = np.abs(np.diff(view.thin.mv, axis=1))
+    beside = round(0.08 * hz)
+    near = np.rint(view.at_s[:, None] * hz).astype(np.int64) + np.arange(-beside, beside + 1)
+    near = np.clip(near, 0, slope.shape[1] - 1)
     usual = np.median(slope[:, near].max(axis=2), axis=1)
     for k in long.tolist():
-        first = int((view.at_s[k] + 0.45) * hz / step)
-        last = int((view.at_s[k + 1] - 0.16) * hz / step)
+        first = int((view.at_s[k] + 0.45) * hz)
+        last = int((view.at_s[k + 1] - 0.16) * hz)
         if last - first < 5:
             continue
         inside = slope[:, first:last].copy()
         for spike in view.spikes_s[(view.spikes_s > view.at_s[k]) & (view.spikes_s < view.at_s[k + 1])]:
-            centre = int(spike * hz / step) - first
+            centre = int(spike * hz) - first
             inside[:, max(0, centre - 3) : max(0, centre + 4)] = 0.0
         empty[k] = float(np.mean(inside.max(axis=1) > _HIDDEN * usual)) < 0.5
     return empty

@@ -7,12 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from ecg.marks import Beats
-from ecg.strip import Samples, Strip
+from ecg.rhythm_thin import Thin
+from ecg.strip import Samples
 
 _BEFORE_S: Final = 0.46
 _AFTER_S: Final = 0.14
-_HZ: Final = 125.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ NO_SHAPE: Final = Shape(0.0, 0, 0.0, 0, False)
 
 
 def shape_of(
-    strip: Strip,
-    beats: Beats,
+    thin: Thin,
+    at_s: Samples,
     own: np.ndarray[tuple[int], np.dtype[np.bool_]],
     p_ahead_s: float,
     onset_ahead_s: float,
@@ -44,27 +43,24 @@ def shape_of(
 
     p_ahead_s, onset_ahead_s: how far the P peak and the QRS's onset lie ahead of the main deflection, NaN unknown.
     """
-    step = max(1, round(strip.fs_hz / _HZ))
-    hz = strip.fs_hz / step
+    mv, hz = thin.mv, thin.hz
     before, after = int(_BEFORE_S * hz), int(_AFTER_S * hz)
-    length = strip.mv.shape[1] // step
-    mv = strip.mv[:, : length * step].reshape(len(strip.leads), length, step).mean(axis=2)
     onset = onset_ahead_s if np.isfinite(onset_ahead_s) else 0.045
-    at = np.asarray(beats.at)[own] // step
-    at = at[(at >= before) & (at + after < length)][:60]
+    at = (at_s[own] * hz).astype(np.int64)
+    at = at[(at >= before) & (at + after < mv.shape[1])][:60]
     if at.size < 2:
         return NO_SHAPE
     cut = mv[:, at[:, None] + np.arange(-before, after)]
     level_at = before - int((onset + 0.02) * hz)
     level = cut[:, :, level_at - 2 : level_at + 1].mean(axis=2, keepdims=True)
     mean = np.median(cut - level, axis=1)
-    p_mv, p_up, noise = _p_wave(strip, mean, cut - level, hz, before, p_ahead_s, onset)
-    signs, is_block = _ventricular_signs(strip, mean, hz, before)
+    p_mv, p_up, noise = _p_wave(thin, mean, cut - level, hz, before, p_ahead_s, onset)
+    signs, is_block = _ventricular_signs(thin, mean, hz, before)
     return Shape(p_mv, p_up, noise, signs, is_block)
 
 
 def _p_wave(
-    strip: Strip, mean: Samples, beats: Samples, hz: float, before: int, ahead_s: float, onset_s: float
+    thin: Thin, mean: Samples, beats: Samples, hz: float, before: int, ahead_s: float, onset_s: float
 ) -> tuple[float, int, float]:
     """A bump between two lower (or higher) sides: the middle of 80 ms against its ends, at its best place."""
     reach = 0.38 if np.isfinite(ahead_s) and ahead_s > 0.25 else 0.30
@@ -95,33 +91,33 @@ def _p_wave(
     noise = float(np.median(beats[:, :, places].std(axis=1)) / np.sqrt(beats.shape[1]))
     sign = 0
     for lead in ("II", "aVF", "MLII", "I", "V5", "V6"):
-        if lead in strip.leads:
-            row = strip.leads.index(lead)
+        if lead in thin.leads:
+            row = thin.leads.index(lead)
             sign = int(np.sign(bump[row, best])) if abs(bump[row, best]) > max(0.015, 2 * noise) else 0
             break
     return float(together.max()), sign, noise
 
 
-def _ventricular_signs(strip: Strip, mean: Samples, hz: float, before: int) -> tuple[int, bool]:
+def _ventricular_signs(thin: Thin, mean: Samples, hz: float, before: int) -> tuple[int, bool]:
     """(signs, looks like a bundle branch block).
 
     Signs: dominant R in aVR (Vereckei 2008), concordant chest leads (Brugada 1991), superior axis to the right.
     """
-    if not all(lead in strip.leads for lead in ("I", "aVF", "aVR", "V1", "V6")):
+    if not all(lead in thin.leads for lead in ("I", "aVF", "aVR", "V1", "V6")):
         return 0, False
     qrs = mean[:, before - int(0.06 * hz) : before + int(0.10 * hz)]
     up, down = qrs.max(axis=1), -qrs.min(axis=1)
 
     def net(lead: str) -> float:
-        row = strip.leads.index(lead)
+        row = thin.leads.index(lead)
         return float(up[row] - down[row])
 
-    chest = [strip.leads.index(lead) for lead in ("V1", "V2", "V3", "V4", "V5", "V6") if lead in strip.leads]
+    chest = [thin.leads.index(lead) for lead in ("V1", "V2", "V3", "V4", "V5", "V6") if lead in thin.leads]
     all_up = bool((up[chest] > 2.0 * down[chest]).all())
     all_down = bool((down[chest] > 2.0 * up[chest]).all())
-    signs = int(net("aVR") > 0.3 * (up + down)[strip.leads.index("aVR")])
+    signs = int(net("aVR") > 0.3 * (up + down)[thin.leads.index("aVR")])
     signs += int(all_up or all_down)
     signs += int(net("I") < 0 and net("aVF") < 0)
     lbbb = net("V1") < 0 < net("V6") and net("I") > 0
-    rbbb = up[strip.leads.index("V1")] > 0.2 and net("V6") > -0.3 and net("I") > -0.3
+    rbbb = up[thin.leads.index("V1")] > 0.2 and net("V6") > -0.3 and net("I") > -0.3
     return signs, bool((lbbb or rbbb) and signs == 0)

@@ -66,7 +66,7 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     if rate > TACHY:
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
-    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.atrial.af_probability > 0.5:
+    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.af > 0.5:
         return None
     key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
     limit = f"< {_IDIO_BELOW:.0f} /min" if rate < _IDIO_BELOW else f"{_IDIO_BELOW:.0f}-100 /min"
@@ -135,12 +135,12 @@ def _is_ventricular(shape: Shape, width: float, v_share: float) -> bool:
 def _dissociated(view: View) -> int:
     """How many P waves follow their own clock: none of a beat's, at places that vary against the beats."""
     free = view.p_all_s[view.p_beat < 0]
-    if free.size < 2 or not np.isfinite(view.atrial.pp_ms):
+    if free.size < 2 or not np.isfinite(view.pp_s):
         return 0
     before = np.searchsorted(view.at_s, free) - 1
     inside = before >= 0
     phase = free[inside] - view.at_s[before[inside]]
-    return int(inside.sum()) if phase.size >= 2 and float(np.std(phase)) > 0.04 and view.atrial.pp_spread < 0.15 else 0
+    return int(inside.sum()) if phase.size >= 2 and float(np.std(phase)) > 0.04 and view.pp_spread < 0.15 else 0
 
 
 def _spread(rr_s: Samples) -> float:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from ecg.atrial import Atrial
 from ecg.marks import BeatClass, Beats, Evidence, Mark, Statement, Waves
+from ecg.rhythm_irregular import af_probability
+from ecg.rhythm_p_waves import p_waves_of
+from ecg.rhythm_thin import Thin, thin_of
 from ecg.strip import Samples, Strip
 
 Flags = npt.NDArray[np.bool_]
@@ -25,6 +28,7 @@ _BLOCK_S: Final = 0.1
 _DEAD_MV: Final = 0.001
 _WIDE_MS: Final = 120.0
 _P_SEEN: Final = 0.5
+_SAME_P_S: Final = 0.12
 
 
 class When(TypedDict):
@@ -36,15 +40,19 @@ class When(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """seconds: of the strip.  Per beat: at_s, is_v, is_s, is_paced, is_fusion, sure (of the class), on_s and width_ms of
-    the QRS (NaN unknown), p_s (peak of the P wave before it, NaN where none), pr_ms (P onset to QRS onset), family.
+    """af: probability of atrial fibrillation.  seconds: of the strip.  Per beat: at_s, is_v, is_s, is_paced, is_fusion, sure (of the class), on_s and width_ms of
+    the QRS (NaN unknown), p_s (peak of the P wave before it, NaN where none;
+    p_marked_s: as delineated, of any shape), pr_ms (P onset to QRS onset), family.
 
+    p_sure: [beat], 0..1, that it has a P wave by the delineation; p_like: correlation with the mean P wave.
     rr_s: [beat - 1]; is_seen: [beat - 1], whether the recorder gave a signal for the whole interval.
     p_all_s: [P], every P wave; p_beat: [P], -1 where none of the beats followed.
     dead_s: spans without any signal.
     """
 
     strip: Strip
+    thin: Thin
+    af: float
     atrial: Atrial
     seconds: float
     at_s: Samples
@@ -60,7 +68,10 @@ class View:
     t_peak_s: Samples
     t_off_s: Samples
     p_s: Samples
+    p_marked_s: Samples
     pr_ms: Samples
+    p_sure: Samples
+    p_like: Samples
     family: Index
     p_all_s: Samples
     p_beat: Index
@@ -81,6 +92,19 @@ class View:
         """Intervals between neighbouring beats of the basic rhythm, s."""
         own = self.is_own
         return self.rr_s[own[1:] & own[:-1] & self.is_seen]
+
+    @property
+    def pp_s(self) -> float:
+        """The usual distance of neighbouring P waves, s; NaN with fewer than three."""
+        steps = np.diff(self.p_all_s)
+        steps = steps[steps > 0.25]
+        return float(np.median(steps)) if steps.size > 1 else float("nan")
+
+    @property
+    def pp_spread(self) -> float:
+        """Their median deviation as a share; NaN with fewer than three."""
+        steps = np.diff(self.p_all_s)
+        return float(np.median(np.abs(steps - self.pp_s)) / self.pp_s) if steps.size > 1 else float("nan")
 
     @property
     def width(self) -> float:
@@ -140,44 +164,78 @@ def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
     at_s = beats.at / hz
     marks = waves.overall
     dead = _dead_spans(strip)
-    p_s = _p_of_beats(marks, atrial, beats, hz)
-    onset = np.where(np.isfinite(marks[:, Mark.QRS_ON]), marks[:, Mark.QRS_ON], beats.at - 0.045 * hz)
-    p_onset = np.where(np.isfinite(marks[:, Mark.P_ON]), marks[:, Mark.P_ON], p_s * hz - 0.05 * hz)
-    order = np.argsort(atrial.p_samples, kind="stable")
+    seconds = marks / hz
+    is_v, is_paced = beats.where(BeatClass.VENTRICULAR), beats.where(BeatClass.PACED)
+    p_s = _p_of_beats(waves, atrial, beats, hz)
+    thin = thin_of(strip)
+    held = p_waves_of(
+        thin,
+        at_s,
+        p_s,
+        seconds[:, Mark.QRS_ON],
+        seconds[:, Mark.T_PEAK],
+        ~(is_v | is_paced),
+    )
+    is_s = beats.where(BeatClass.SUPRAVENTRICULAR)
+    marked_s = p_s
+    p_s = np.where(held.doubtful & ~is_s, np.nan, p_s)  # an early beat's P wave has a shape of its own
+    onset = np.where(np.isfinite(seconds[:, Mark.QRS_ON]), seconds[:, Mark.QRS_ON], at_s - 0.045)
+    p_onset = np.where(np.isfinite(seconds[:, Mark.P_ON]), seconds[:, Mark.P_ON], p_s - 0.05)
+    p_all_s, p_beat = _all_p(p_s, atrial.p_samples[atrial.p_beat < 0] / hz, held.free_s)
+    is_fusion = beats.where(BeatClass.FUSION)
+    is_own = ~(is_v | is_s | is_paced | is_fusion)
+    is_seen = _seen_between(at_s, dead)
+    like = np.nan_to_num(held.likeness)
+    p_sure = np.asarray(waves.p_certainty, dtype=np.float64)
     return View(
         strip=strip,
+        thin=thin,
+        af=af_probability(np.diff(at_s), is_own[1:] & is_own[:-1] & is_seen, p_sure[is_own], like[is_own]),
         atrial=atrial,
         seconds=strip.mv.shape[1] / hz,
         at_s=at_s,
         rr_s=np.diff(at_s),
-        is_seen=_seen_between(at_s, dead),
-        is_v=beats.where(BeatClass.VENTRICULAR),
-        is_s=beats.where(BeatClass.SUPRAVENTRICULAR),
-        is_paced=beats.where(BeatClass.PACED),
-        is_fusion=beats.where(BeatClass.FUSION),
+        is_seen=is_seen,
+        is_v=is_v,
+        is_s=is_s,
+        is_paced=is_paced,
+        is_fusion=is_fusion,
         sure=np.asarray(beats.certainty, dtype=np.float64),
-        on_s=marks[:, Mark.QRS_ON] / hz,
-        width_ms=(marks[:, Mark.QRS_OFF] - marks[:, Mark.QRS_ON]) * (1000.0 / hz),
-        t_peak_s=marks[:, Mark.T_PEAK] / hz,
-        t_off_s=marks[:, Mark.T_OFF] / hz,
+        on_s=seconds[:, Mark.QRS_ON],
+        width_ms=1000.0 * (seconds[:, Mark.QRS_OFF] - seconds[:, Mark.QRS_ON]),
+        t_peak_s=seconds[:, Mark.T_PEAK],
+        t_off_s=seconds[:, Mark.T_OFF],
         p_s=p_s,
-        pr_ms=np.where(np.isfinite(p_s), (onset - p_onset) * (1000.0 / hz), np.nan),
+        p_marked_s=marked_s,
+        pr_ms=np.where(np.isfinite(p_s), 1000.0 * (onset - p_onset), np.nan),
+        p_sure=p_sure,
+        p_like=like,
         family=beats.family,
-        p_all_s=atrial.p_samples[order] / hz,
-        p_beat=atrial.p_beat[order],
+        p_all_s=p_all_s,
+        p_beat=p_beat,
         spikes_s=beats.spikes / hz,
         dead_s=dead,
     )
 
 
-def _p_of_beats(marks: Samples, atrial: Atrial, beats: Beats, hz: float) -> Samples:
+def _all_p(p_s: Samples, *free: Samples) -> tuple[Samples, Index]:
+    """(s, beat) of every P wave in time; -1 for those without a beat, each told once."""
+    mine = np.flatnonzero(np.isfinite(p_s))
+    times = [(float(p_s[k]), int(k)) for k in mine]
+    for alone in free:
+        times += [(float(t), -1) for t in alone if all(abs(t - other) > _SAME_P_S for other, _ in times)]
+    times.sort()
+    return np.array([t for t, _ in times], dtype=np.float64), np.array([k for _, k in times], dtype=np.int64)
+
+
+def _p_of_beats(waves: Waves, atrial: Atrial, beats: Beats, hz: float) -> Samples:
     """s [beat]: the P wave that belongs to each, NaN where none is likely."""
     p_s = np.full(len(beats), np.nan)
     mine = atrial.p_beat >= 0
     p_s[atrial.p_beat[mine]] = atrial.p_samples[mine] / hz
-    marked = ~np.isfinite(p_s) & np.isfinite(marks[:, Mark.P_PEAK])
-    p_s[marked] = marks[marked, Mark.P_PEAK] / hz
-    p_s[atrial.p_evidence < _P_SEEN] = np.nan
+    marked = np.isfinite(waves.overall[:, Mark.P_PEAK])
+    p_s[marked] = waves.overall[marked, Mark.P_PEAK] / hz
+    p_s[waves.p_certainty < _P_SEEN] = np.nan
     return p_s
 
 
