@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from center.reads import Reason
 from ecg.formats.kinds import is_heart, lead_name, not_an_ecg
-from ecg.formats.leads import mv_per_unit, number
+from ecg.formats.leads import check_rate, mv_per_unit, number
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.text import decoded
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
@@ -104,6 +104,8 @@ def open_edf(content: Buffer, file: str = "ECG") -> LongSignal:
         return _block(edf, signals, per_record, starts, start, stop)
 
     head = _head(edf, signals, fs_hz, notes)
+    if heart_leads(head):
+        check_rate(file, fs_hz)
     issues = [*edf.issues, *([] if heart_leads(head) else [not_an_ecg(", ".join(head.leads[:8]))])]
     issues += [_held_issue(held)] if held else []
     issues += [_left_out_issue(left_out)] if left_out else []

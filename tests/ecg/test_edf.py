@@ -100,7 +100,7 @@ def test_a_made_file_reads_as_edfio_reads_it(seed: int, records: int, width: int
         Made("ECG II", _counts(records, 25, seed, limit)),
         Made("V1", _counts(records, 25, seed + 1, limit), "mV"),
     ]
-    content = make_edf(signals, width=width, patient="X X X X")
+    content = make_edf(signals, width=width, patient="X X X X", record_s="0.1")
     truth = (edfio.read_edf if width == 2 else edfio.read_bdf)(content)
     signal = read_edf(content)
     assert signal.leads == ("II", "V1")
@@ -145,6 +145,12 @@ def test_gaps_of_a_discontinuous_file_are_empty(width: int) -> None:
 def test_records_without_a_time_or_out_of_time_are_refused(notes: list[str]) -> None:
     with pytest.raises(Unreadable):
         read_edf(make_edf([Made("II", _counts(2, 100))], kind="EDF+D", notes=notes))
+
+
+@pytest.mark.parametrize("samples", [5, 20000])
+def test_a_rate_that_no_electrocardiograph_has_is_refused(samples: int) -> None:
+    with pytest.raises(Unreadable, match="out of range"):
+        read_edf(make_edf([Made("ECG II", _counts(1, samples))]))
 
 
 def test_a_gap_of_years_is_refused_and_not_filled() -> None:
