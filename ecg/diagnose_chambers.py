@@ -72,8 +72,10 @@ def _left_atrium(view: View) -> Iterator[Statement]:
         found.append(view.evidence("p_terminal_force_v1", limit=limit, source=f"Morris 1964; {AHA5}"))
     if round(long, 0) > P_LONG_MS:
         found.append(view.evidence("p_duration", limit=f"> {P_LONG_MS:g} ms", source=AHA5))
-    if len(found) == 2 or force >= 1.75 * PTF_MV_MS or long >= P_LONG_MS + 15:
-        yield stated("lae", max(beyond(force, PTF_MV_MS, 3) - 0.1, 0.5) + 0.1 * (len(found) - 1), *found)
+    if len(found) == 2 or force >= 2.25 * PTF_MV_MS or long >= P_LONG_MS + 15:
+        is_little = force < 1.5 * PTF_MV_MS and long < P_LONG_MS + 10
+        sure = max(beyond(force, PTF_MV_MS, 3) - 0.1, 0.5) + 0.1 * (len(found) - 1)
+        yield stated("lae", sure, *found, modifiers=("borderline",) if is_little else ())
 
 
 # ------------------------------------------------------------------------------------------------ ventricles
@@ -108,11 +110,11 @@ def _left(view: View, conducted: Conduction) -> Iterator[Statement]:
     if strain:
         found.append(view.evidence("st_j60", strain[0], limit="depressed with an inverted T", source=AHA5))
     is_young = view.age_years is not None and view.age_years < YOUNG_YEARS
-    weight = len(voltage) + 2 * (points >= ROMHILT_ESTES) + 2 * bool(strain) - is_young
+    kinds = {e.key.partition("_")[0] for e in voltage}  # Cornell's voltage and product are one
+    weight = len(kinds) + 2 * (points >= ROMHILT_ESTES) + 2 * bool(strain) - is_young
     if weight >= 3:
         yield stated("lvh", 0.4 + 0.09 * weight, *found)
     else:
-        kinds = {e.key.partition("_")[0] for e in voltage}  # Cornell's voltage and product are one
         yield stated("lv_high_voltage", 0.6, *found, modifiers=("borderline",) if len(kinds) == 1 else ())
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from math import isfinite, isnan, nan, tanh
 from typing import Final
 
-from ecg.marks import BeatClass, Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement
+import numpy as np
+
+from ecg.marks import BeatClass, Beats, Evidence, Mark, Measurements, MedianBeat, Rhythm, Statement
 from ecg.strip import Strip
 
 ADULT_YEARS: Final = 16.0
@@ -34,6 +36,8 @@ NEIGHBOURS: Final = (
 """Leads that look at neighbouring parts of the heart: the limb leads in Cabrera's order, the chest leads in theirs,
 and the lateral leads among themselves (4th universal definition of MI; pairs across limb and chest are ours)."""
 
+_ST_ERROR_MV: Final = 0.04
+"""Standard error at which half of the certainty of an ST level is gone: nearly half a small square (ours)."""
 _WAVES: Final = frozenset({"q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"})
 _MEASURED: Final = ("qrs_peak_to_peak", "r_amplitude", "s_amplitude", "st_j")
 _VENTRICULAR: Final = frozenset(
@@ -47,6 +51,7 @@ _PACED: Final = frozenset({"paced_v", "paced_dual", "paced_vat"})
 class View:
     """numbers: (key, lead or "") -> value; certainties alike.  leads: those with a measured QRS.
 
+    st_error_mv: standard error of the ST level by lead, from how it differs between beats.
     slack_ms: by how much the device's own slow sampling widens a QRS.  is_male: None where the sex is unknown.  is_paced, is_ventricular: the measured beat is a pacemaker's or the
     ventricles' own; is_fibrillating: there is no QRS at all.
     """
@@ -63,6 +68,7 @@ class View:
     median: MedianBeat
     seconds: float
     slack_ms: float = 0.0
+    st_error_mv: dict[str, float] = field(default_factory=dict[str, float])
     facts: dict[str, float] = field(default_factory=dict)
 
     def of(self, key: str, lead: str = "") -> float:
@@ -77,7 +83,10 @@ class View:
 
     def sure(self, key: str, lead: str = "") -> float:
         """How far the measurement can be relied on, 0..1; 1 for what was derived."""
-        return self.certainties.get((key, lead), 1.0)
+        sure = self.certainties.get((key, lead), 1.0)
+        if key == "st_j" and lead in self.st_error_mv:
+            sure /= 1.0 + (self.st_error_mv[lead] / _ST_ERROR_MV) ** 2
+        return sure
 
     def t_mv(self, lead: str) -> float:
         """The T wave's larger deflection, mV, signed."""
@@ -161,8 +170,32 @@ def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm
         median=median,
         seconds=strip.seconds,
         slack_ms=1000.0 / strip.source_fs_hz if strip.source_fs_hz < SLOW_HZ else 0.0,
+        st_error_mv=_st_errors(strip, median, beats),
         facts=dict(rhythm.facts),
     )
+
+
+def _st_errors(strip: Strip, median: MedianBeat, beats: Beats) -> dict[str, float]:
+    """Standard error of the level 60 ms after J against that before the QRS, mV by lead; empty below three beats.
+
+    Chest compressions, movement and atrial waves that keep no step with the QRS change it from beat to beat.
+    """
+    on, off = median.overall[Mark.QRS_ON], median.overall[Mark.QRS_OFF]
+    if not (isfinite(on) and isfinite(off)):
+        return {}
+    fs, samples = strip.fs_hz, strip.mv.shape[1]
+    before, after = round(on - median.at - 0.012 * fs), round(off - median.at + 0.06 * fs)
+    at = beats.at[beats.family == beats.dominant]
+    at = at[(at + before >= 2) & (at + after + 2 < samples)]
+    if at.size < 3:
+        return {}
+    near = np.arange(-2, 3)
+    index = np.concatenate([at[:, None] + after + near, at[:, None] + before + near])
+    level = strip.mv[:, index].mean(axis=2)
+    step = level[:, : at.size] - level[:, at.size :]
+    spread = np.quantile(step, (0.16, 0.84), axis=1)
+    error = (spread[1] - spread[0]) / 2 / np.sqrt(at.size)
+    return dict(zip(strip.leads, error.tolist(), strict=True))
 
 
 def beyond(value: float, limit: float, scale: float) -> float:

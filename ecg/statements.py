@@ -169,6 +169,7 @@ def makes_abnormal(statement: Statement) -> bool:
     return is_abnormal(statement.key) and BORDERLINE not in statement.modifiers
 
 
+@cache
 def is_abnormal(key: str) -> bool:
     """Whether a statement of this key, without a modifier, makes an ECG other than normal or otherwise normal."""
     rules = _rules()
