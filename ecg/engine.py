@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from center.reads import Reason, SignalInput
-from ecg import atrial, beats, critical, diagnose, fibrillation, measure, median, qrs, rhythm, statements
+from ecg import atrial, beats, critical, diagnose, electrodes, fibrillation, measure, median, qrs, rhythm, statements
 from ecg import waves as delineation
 from ecg.marks import Beats, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
@@ -86,6 +86,7 @@ def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:
     said = statements.validated(
         (
             *seen.rhythm.statements,
+            *electrodes.swaps(strip, seen.median),
             *diagnose.statements(strip, seen.measurements, seen.median, seen.rhythm, seen.beats),
         )
     )

@@ -184,3 +184,13 @@ def test_two_forms_of_wide_beats_in_turn_are_all_found() -> None:
     assert isinstance(beats, list)
     assert len(beats) in (13, 14)
     assert np.diff([beat["sample"] for beat in beats]).max() < 1.1 * 500
+
+
+def test_exchanged_arm_electrodes_are_said() -> None:
+    right = make_ecg(6, heart_rate=70)
+    swapped = {"I": -right.lead("I"), "II": right.lead("III"), "III": right.lead("II")}
+    swapped |= {"aVR": right.lead("aVL"), "aVL": right.lead("aVR"), "aVF": right.lead("aVF")}
+    samples = np.stack([swapped.get(lead, right.lead(lead)) for lead in right.leads])
+    said = {s.key for s in _read(replace(right, samples=samples)).statements}
+    assert "limb_reversal" in said
+    assert "limb_reversal" not in {s.key for s in _read(right).statements}
