@@ -308,7 +308,8 @@ class PreliminaryRead:
 
 
 def _red(rule: CriticalRule) -> Finding:
-    return Finding(f"critical:{rule.rule}", rule.zh, rule.en, 1.0, Decision.PRESENT, critical=True, by_rule=True)
+    zh, en = rule.zh.rstrip("。"), rule.en.rstrip(".")  # a page puts its own mark behind it
+    return Finding(f"critical:{rule.rule}", zh, en, 1.0, Decision.PRESENT, critical=True, by_rule=True)
 
 
 def _stated(line: StatementLine) -> Finding:

@@ -193,8 +193,9 @@ def _row(seen: EvidenceLine, lang: Language) -> Row:
     if seen.start_s is not None:
         when = f"{seen.start_s:.1f}" + (f"–{seen.end_s:.1f} s" if seen.end_s is not None else " s")
     value = "" if seen.value is None else amount(seen.value, seen.unit, lang)
+    source = ("本引擎所定" if lang == "zh" else "set by this engine") if seen.source == "ours" else seen.source
     limit = seen.limit.replace(">=", "≥").replace("<=", "≤").replace(" deg", "°")
-    return Row(name, seen.lead, value, "" if limit == "stated" else limit, when, seen.source)
+    return Row(name, seen.lead, value, "" if limit == "stated" else limit, when, source)
 
 
 def _name(measurement: Measurement, lang: Language) -> str:

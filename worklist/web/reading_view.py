@@ -40,7 +40,7 @@ from worklist.records import (
 )
 from worklist.sheet import Text
 from worklist.templates import ReportTemplate
-from worklist.web.ecg_view import EcgView, ecg_view
+from worklist.web.ecg_view import COLUMNS, EcgView, ecg_view
 from worklist.web.list_view import Banner, RowView, banner, row_view
 
 #: Classes without a picture of their own: nothing to show while the viewer loads.
@@ -319,10 +319,16 @@ def _read(stored: StoredRead, case_id: str, answers: dict[tuple[str, str], Verdi
         reason=reason,
         shown=tuple(sorted(asked, key=_gravity)),
         absent=tuple(sorted((v for v in views if v not in asked), key=_gravity)),
-        measurements=read.measurements if read.outcome is Outcome.READ else (),
+        measurements=_main(read) if read.outcome is Outcome.READ else (),
         critical=read.critical,
         device=read.device,
     )
+
+
+def _main(read: PreliminaryRead) -> tuple[Measurement, ...]:
+    """All that was measured; of an ECG the interval and axis table's, the rest is on its own page."""
+    shown = {key for _, key, _ in COLUMNS}
+    return tuple(m for m in read.measurements if read.kind != "ecg" or (m.key in shown and not m.lead))
 
 
 def _gravity(view: FindingView) -> tuple[bool, bool, float]:
