@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -61,6 +62,8 @@ _NOT_HEARTS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.9.{n}." for n in (4, 5, 6, 
 """Voice, pulse, breath, brain and muscle, posture: waveforms, but no ECG."""
 
 _MAX_NOTES: Final = 500
+_NUMERIC_VALUE: Final = 0x0040A30A
+_UNFORMATTED_TEXT: Final = 0x00700006
 _GAP_S: Final = 0.2
 """A padding value that a living lead can also take counts as a gap from this length on (ours): no resting lead holds
 one value for a fifth of a second, and one maker declares 0 as padding."""
@@ -101,17 +104,15 @@ def read_dicom(content: bytes, file: str = "ECG") -> EcgSignal:
 def open_dicom(content: Buffer, file: str = "ECG") -> LongSignal:
     """The same, block by block: all but the samples is read now.  Raises Unreadable."""
     with _interpreted(file):
-        dataset, groups = _groups(content, file)
-        group = max(groups, key=lambda group: (group.is_original, group.seconds, len(group.leads)))
-        return _long(dataset, group, file)
+        dataset, groups = _groups(content, file, is_derived=False)
+        return _long(dataset, groups[0], file)
 
 
 def read_median(content: bytes, file: str = "ECG") -> EcgSignal | None:
     """The median beat that the object holds beside the recording; None where it has none.  Raises Unreadable."""
     with _interpreted(file):
-        dataset, groups = _groups(content, file)
-        derived = [group for group in groups if not group.is_original]
-        return _long(dataset, derived[0], file).whole(file) if derived and len(groups) > 1 else None
+        dataset, groups = _groups(content, file, is_derived=True)
+        return _long(dataset, groups[0], file).whole(file) if groups else None
 
 
 @contextmanager
@@ -128,28 +129,39 @@ def _interpreted(file: str) -> Iterator[None]:
         ) from trouble
 
 
-def _groups(content: Buffer, file: str) -> tuple[Dataset, list[_Group]]:
-    """The object without its samples, and its groups that have leads.  Raises Unreadable where there is none."""
+def _groups(content: Buffer, file: str, *, is_derived: bool) -> tuple[Dataset, list[_Group]]:
+    """The object without its samples, and the best of its groups of leads, none for a median beat that isn't there.
+
+    Original before derived, then the longest, then the one of most leads; what comes after is not looked into.
+    """
     outline = check_structure(content, file)
     dataset = dcmread(BytesIO(outline.small), force=True)
-    return dataset, _groups_of(dataset, outline.samples(content), ">" if outline.is_big_endian else "<", file)
-
-
-def _groups_of(
-    dataset: Dataset, samples: Sequence[npt.NDArray[np.uint8] | None], order: str, file: str
-) -> list[_Group]:
     sop_class = _text(dataset, "SOPClassUID")
-    kept = _KEPT.get(sop_class, "")
-    items: Sequence[Dataset] = dataset.get("WaveformSequence") or ()
+    kept, order = _KEPT.get(sop_class, ""), ">" if outline.is_big_endian else "<"
     if sop_class.startswith(_NOT_HEARTS) and not kept:
         raise _no_ecg(dataset, file)
-    groups = [
-        _Group.of(item, samples[n] if n < len(samples) else None, order, kept, file) for n, item in enumerate(items)
-    ]
-    groups = [group for group in groups if group.leads]
-    if not groups:
-        raise _no_ecg(dataset, file)
-    return groups
+    samples = outline.samples(content)
+    ranked = sorted(enumerate(dataset.get("WaveformSequence") or ()), key=lambda each: _rank(each[1]), reverse=True)
+    if is_derived:
+        ranked = [(n, item) for n, item in ranked[1:] if not _is_original(item)]
+    for _, alike in groupby(ranked, key=lambda each: _rank(each[1])):
+        groups = [_Group.of(item, samples[n] if n < len(samples) else None, order, kept, file) for n, item in alike]
+        groups = sorted((group for group in groups if group.leads), key=lambda group: len(group.leads), reverse=True)
+        if groups:
+            return dataset, groups
+    if is_derived:
+        return dataset, []
+    raise _no_ecg(dataset, file)
+
+
+def _is_original(item: Dataset) -> bool:
+    return str(item.get("WaveformOriginality") or "ORIGINAL") != "DERIVED"
+
+
+def _rank(item: Dataset) -> tuple[bool, float]:
+    """Whether a group is original, and how many seconds it declares; one that declares no rate is looked at first."""
+    fs_hz = float(item.get("SamplingFrequency") or 0)
+    return _is_original(item), float(item.get("NumberOfWaveformSamples") or 0) / fs_hz if fs_hz > 0 else np.inf
 
 
 def _long(dataset: Dataset, group: _Group, file: str) -> LongSignal:
@@ -190,17 +202,12 @@ class _Channel:
 class _Group:
     """One multiplex group whose channels are leads in millivolts.  frames: counts [sample, channel]."""
 
-    is_original: bool
     fs_hz: float
     leads: tuple[_Channel, ...]
     frames: npt.NDArray[Any]
     padding: int | None
     filters: Filters
     issues: tuple[Reason, ...]
-
-    @property
-    def seconds(self) -> float:
-        return self.frames.shape[0] / self.fs_hz
 
     @classmethod
     def of(cls, item: Dataset, samples: npt.NDArray[np.uint8] | None, order: str, kept: str, file: str) -> _Group:
@@ -234,7 +241,6 @@ class _Group:
         if leads and not kept:
             check_rate(file, fs_hz)
         return cls(
-            is_original=str(item.get("WaveformOriginality") or "ORIGINAL") != "DERIVED",
             fs_hz=fs_hz,
             leads=tuple(leads),
             frames=frames,
@@ -401,6 +407,8 @@ def _notes(dataset: Dataset) -> tuple[DeviceNote, ...]:
     """What the device said: statements and measurements.  Positions of single waves are left to the engine."""
     out: list[DeviceNote] = []
     for item in dataset.get("WaveformAnnotationSequence") or ():
+        if _NUMERIC_VALUE not in item and _UNFORMATTED_TEXT not in item:
+            continue
         concept = item.get("ConceptNameCodeSequence")
         name = _text(concept[0], "CodeMeaning") if concept else ""
         text = _text(item, "UnformattedTextValue")
