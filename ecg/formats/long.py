@@ -9,7 +9,7 @@ from ecg.formats.edf import looks_like_edf, open_edf
 from ecg.formats.ishne import looks_like_ishne, open_ishne
 from ecg.formats.long_signal import Block, Buffer, LongSignal
 from ecg.formats.trouble import unreadable
-from ecg.formats.wfdb import looks_like_header, master_of
+from ecg.formats.wfdb import base_name, looks_like_header, master_of, signal_files
 from ecg.formats.wfdb_blocks import open_wfdb
 
 __all__ = ["Block", "Buffer", "LongSignal", "open_long"]
@@ -34,7 +34,8 @@ def open_long(files: Mapping[str, Buffer]) -> LongSignal | None:
         elif looks_like_header(head):
             found.append((name, "wfdb"))
     headers = [name for name, kind in found if kind == "wfdb"]
-    others = [(name, kind) for name, kind in found if kind != "wfdb"]
+    signals = frozenset[str]().union(*(signal_files(bytes(files[name][:_HEAD_BYTES])) for name in headers))
+    others = [(name, kind) for name, kind in found if kind != "wfdb" and base_name(name) not in signals]
     if len(others) > 1 or (others and headers):
         raise unreadable(
             (others + [(name, "") for name in headers])[1][0],

@@ -22,7 +22,7 @@ from ecg.formats.philips import read_philips
 from ecg.formats.scp import looks_like_scp, read_scp
 from ecg.formats.trouble import unreadable
 from ecg.formats.vendor_xml import read_vendor_xml
-from ecg.formats.wfdb import looks_like_header, read_wfdb
+from ecg.formats.wfdb import base_name, looks_like_header, read_wfdb, signal_files
 from ecg.formats.xml_bounded import xml_root_name
 from ecg.signal import EcgSignal
 
@@ -101,6 +101,8 @@ def read(files: Mapping[str, bytes]) -> EcgSignal:
     files = unpacked(files)
     kinds = {name: recognise(content) for name, content in files.items()}
     headers = [name for name, kind in kinds.items() if kind is Format.WFDB]
+    signals = frozenset[str]().union(*(signal_files(files[name]) for name in headers))
+    kinds = {name: kind for name, kind in kinds.items() if base_name(name) not in signals}
     others = [name for name, kind in kinds.items() if kind in _READERS and kind not in _WEAK]
     if not others and not headers:
         others = [name for name, kind in kinds.items() if kind in _WEAK]

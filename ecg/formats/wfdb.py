@@ -101,6 +101,14 @@ def looks_like_header(content: bytes) -> bool:
     return False
 
 
+def signal_files(header: bytes) -> frozenset[str]:
+    """The names that a header gives to its signal files: whatever their bytes look like, they are no recordings."""
+    lines = [
+        line for line in header[:200_000].decode("latin-1").splitlines() if line.strip() and line.lstrip()[:1] != "#"
+    ]
+    return frozenset(base_name(line.split()[0]) for line in lines[1:])
+
+
 def master_of(headers: Sequence[str], files: Mapping[str, bytes]) -> str:
     """The header that is read: the only one, or the only one that lists the others as its segments."""
     masters = [name for name in headers if re.match(rb"(?:\s*#[^\n]*\n)*\s*[^\s/#]+/\d+\s", files[name][:65536])]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from center.errors import Unreadable
+from ecg.formats.long import open_long
 from ecg.formats.recognise import READABLE, Format, read, recognise
 from tests.makers.ecg import make_ecg, make_ecg_dicom, write_wfdb
 from tests.outside import outside_data
@@ -126,3 +127,12 @@ def test_every_outside_file_is_read_or_refused_with_a_sentence() -> None:
             read({file.name: file.read_bytes()})
         assert file.name in refused.value.zh
         assert file.name in refused.value.en
+
+
+@pytest.mark.parametrize("mark", [b"\x08\x00\x08\x00", b"\x89PNG", b"ISHNE1.0", b"0       "])
+def test_a_signal_file_may_begin_as_another_format_does(mark: bytes) -> None:
+    files = write_wfdb(make_ecg(1), "rec")
+    files["rec.dat"] = mark + files["rec.dat"][len(mark) :]
+    assert read(files).samples.shape == (12, 5000)
+    opened = open_long(files)
+    assert opened is not None and opened.length == 5000
