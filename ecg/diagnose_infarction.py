@@ -287,4 +287,6 @@ def _in_left_block(view: View) -> Iterator[Statement]:
     found += [view.evidence("st_j", lead, limit="ST/S <= -0.25", source=_SMITH) for lead in smith]
     if score >= 3 or smith:
         sure = 0.55 + 0.04 * score if score >= 3 else 0.5
+        if view.of("heart_rate") > 120:
+            sure = min(sure, 0.45)  # a fast wide QRS may not be a conducted one
         yield stated("mi_lbbb", sure, *found, modifiers=("mi_acute",))

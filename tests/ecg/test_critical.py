@@ -73,6 +73,12 @@ def elevated(mv: float, leads: tuple[str, ...], **said: float) -> Seen:
 NATIONAL: dict[str, Cases] = {
     "acute_mi": by_statement("mi_anterior+mi_acute", RED, 0.5, ORANGE, "mi_anterior+mi_old"),
     "acute_ischemia": by_statement("s_ischemia_acute", RED, 0.5, ORANGE, "s_ischemia"),
+    "st_elevation_explained": Cases(
+        positive=(Seen({"st_elevation": 0.9, "s_aneurysm": 0.6}), ORANGE),
+        negative=Seen({"st_elevation": 0.9, "s_aneurysm": 0.6, "mi_anterior+mi_acute": 0.6}),
+        inside=(Seen({"st_elevation": 0.9, "mi_inferior+mi_old": 0.25}), ORANGE),
+        outside=(Seen({"st_elevation": 0.9, "mi_inferior+mi_old": 0.24}), YELLOW),
+    ),
     "ischemia_new": by_statement("ischemia_new_or_worse", RED, 0.5, ORANGE, "no_significant_change"),
     "vf": by_statement("vf", RED, 0.35, ORANGE, "artifact"),
     "vt_poly": by_statement("torsades", RED, 0.4, ORANGE, "pvc"),
