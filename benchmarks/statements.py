@@ -59,6 +59,7 @@ _FORM_AND_RHYTHM: Final = frozenset(
     ]
 )
 _INJURY: Final = "INJAS INJAL INJIN INJLA INJIL"
+"""Subendocardial injury: mostly ST depression, often in old infarcts; no label says that an infarct is acute."""
 _ISCHEMIA: Final = "ISC_ ISCAL ISCIN ISCIL ISCAS ISCLA ISCAN"
 _ANY_MI: Final = f"IMI ILMI IPMI IPLMI ASMI AMI ALMI LMI PMI {_INJURY}"
 _ANY_STT: Final = f"{_ISCHEMIA} STD_ STE_ NST_ NDT NT_ INVT LOWT TAB_ DIG LNGQT ANEUR EL"
@@ -87,7 +88,7 @@ ROWS: Final[tuple[tuple[str, str], ...]] = (
     ("st_elevation st_depression nonspecific_stt t_inversion t_low t_abnormal s_ischemia s_ischemia_acute", _ANY_STT),
     ("s_ischemia s_ischemia_acute", _ISCHEMIA),
     ("s_ischemia_acute mi_acute", f"{_ISCHEMIA} {_INJURY}"),
-    ("mi_acute", _INJURY),
+    ("s_ischemia s_ischemia_acute mi_acute", _INJURY),
     ("mi_inferior", "IMI ILMI IPMI IPLMI INJIN INJIL"),
     ("mi_anterior mi_anteroseptal mi_extensive", "ASMI AMI ALMI INJAS INJAL"),
     ("mi_lateral mi_extensive", "LMI ALMI ILMI IPLMI INJLA INJAL INJIL"),
