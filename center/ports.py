@@ -211,6 +211,10 @@ class CaseAccess(Protocol):
 
 # ---------------------------------------------------------------- models
 class ModelInputs(Protocol):
+    def kind(self, clinic_id: ClinicId, study_uid: str) -> str:
+        """``ecg`` where the study holds a recording, else ``film``; nothing is loaded."""
+        ...
+
     def of(self, clinic_id: ClinicId, study_uid: str) -> ModelInput | Abstention:
         """The study as a model gets it, or why not. Raises Unavailable."""
         ...

@@ -39,7 +39,16 @@ class ReadingRoom:
         self._outcomes = observe.counter("helan_inference_reads_total", "Preliminary reads", ("kind", "outcome"))
 
     def read_study(self, job: Job) -> None:
-        """Handler on CaseOpened and CaseExtended.  Raises Unavailable when the study can't be got at now."""
+        """Handler on CaseOpened and CaseExtended: all but ECGs.  Raises Unavailable when the study can't be got at."""
+        if self._inputs.kind(job.clinic_id, str(job.payload["study_uid"])) != "ecg":
+            self._read_job(job)
+
+    def read_ecg(self, job: Job) -> None:
+        """The same for ECGs, in a lane of their own: a film takes seconds, a critical value has none to lose."""
+        if self._inputs.kind(job.clinic_id, str(job.payload["study_uid"])) == "ecg":
+            self._read_job(job)
+
+    def _read_job(self, job: Job) -> None:
         study_uid = str(job.payload["study_uid"])
         given = self._inputs.of(job.clinic_id, study_uid)
         if isinstance(given, Abstention):

@@ -80,6 +80,11 @@ class StudyInputs:
         self._index = index
         self._reads = reads
 
+    def kind(self, clinic_id: ClinicId, study_uid: str) -> str:
+        held = self._index.instances(system_for(clinic_id), clinic_id, study_uid)
+        recorded = any(i.sop_class_uid.startswith(_WAVEFORM) and i.origin is not Origin.RESULT for i in held)
+        return "ecg" if recorded else "film"
+
     def of(self, clinic_id: ClinicId, study_uid: str) -> ModelInput | Abstention:
         actor = system_for(clinic_id)
         held = [i for i in self._index.instances(actor, clinic_id, study_uid) if i.origin is not Origin.RESULT]

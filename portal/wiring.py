@@ -50,8 +50,8 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "StudyCompleted": ("worklist.open_case",),
     "StudyExtended": ("worklist.extend_case",),
     "IdentityCorrected": ("worklist.identity_corrected",),
-    "CaseOpened": ("inference.read_study",),
-    "CaseExtended": ("inference.read_study",),
+    "CaseOpened": ("inference.read_study", "inference.read_ecg"),
+    "CaseExtended": ("inference.read_study", "inference.read_ecg"),
     "PreliminaryReadMade": ("worklist.on_read", "gateway.file_read"),
     "ReportSigned": ("worklist.seal",),
     "ReportSealed": ("gateway.file_report", "worklist.start_deliveries"),
@@ -164,7 +164,7 @@ def inference_handlers(parts: Parts) -> dict[str, Handler]:
     _note_models(parts, registry)
     readers = _readers(registry, parts.settings.critical_profile)
     room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index, parts.reads), readers, parts.clock)
-    return {"inference.read_study": room.read_study}
+    return {"inference.read_study": room.read_study, "inference.read_ecg": room.read_ecg}
 
 
 def readers(device: str, critical_profile: str = CRITICAL_PROFILES[0]) -> Mapping[str, Reader]:
@@ -236,11 +236,14 @@ def run_worker(parts: Parts, stop: threading.Event) -> None:
 
 
 def run_inference(parts: Parts, stop: threading.Event) -> None:
-    """Models, one read at a time: a second thread on a busy machine only makes both slow."""
-    runner = Runner(parts.database, inference_handlers(parts), parts.clock, name="models")
-    runner.give_back_mine(socket.gethostname())
-    housekeeping = threading.Thread(target=runner.serve_housekeeping, args=(stop,), daemon=True)
-    _run([threading.Thread(target=runner.serve, args=(stop,), name="models"), housekeeping], stop)
+    """Networks, one read at a time: a second thread on a busy machine only makes both slow.  ECGs have a lane of their
+    own: one with a critical value must not wait for the films before it."""
+    found = inference_handlers(parts)
+    runners = [Runner(parts.database, {name: found[name]}, parts.clock, name=name) for name in found]
+    runners[0].give_back_mine(socket.gethostname())
+    threads = [threading.Thread(target=r.serve, args=(stop,), name=f"reads-{n}") for n, r in enumerate(runners)]
+    threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
+    _run(threads, stop)
 
 
 def _run(threads: list[threading.Thread], stop: threading.Event) -> None:
