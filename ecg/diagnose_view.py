@@ -149,11 +149,10 @@ def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm
     """The rules' view of a strip."""
     numbers: dict[tuple[str, str], float] = {}
     certainties: dict[tuple[str, str], float] = {}
-    for key, quantity in measurements.values.items():
-        numbers[key, ""], certainties[key, ""] = quantity.value, quantity.certainty
-    for lead, found in measurements.by_lead.items():
+    for lead, found in (("", measurements.values), *measurements.by_lead.items()):
         for key, quantity in found.items():
-            numbers[key, lead], certainties[key, lead] = quantity.value, quantity.certainty
+            if isfinite(quantity.value):
+                numbers[key, lead], certainties[key, lead] = quantity.value, quantity.certainty
     said = {s.key: s.certainty for s in rhythm.statements}
     basic = {s.key for s in rhythm.statements if "intermittent" not in s.modifiers}
     dominant = {kind for kind, family in zip(beats.kinds, beats.family, strict=True) if family == beats.dominant}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ecg.diagnose_limits import limits_at
 from ecg.diagnose_st import elevation_limit_mv
 from ecg.marks import BeatClass, Beats, Mark, Measurements, MedianBeat, Quantity, Rhythm, Statement
 from ecg.signal import STANDARD_LEADS
-from ecg.statements import validated, vocabulary
+from ecg.statements import problems, validated, vocabulary
 from ecg.strip import Strip
 
 # q, r, s, st, t of an ordinary adult, mV
@@ -530,3 +531,21 @@ def test_limits_go_from_birth_to_adulthood_without_a_gap() -> None:
         assert limits.pr_short < limits.pr and limits.qrs_incomplete < limits.qrs_complete
         assert limits.r_v1 is not None
     assert limits_at(16.0) == limits_at(None) == limits_at(90.0)
+
+
+@pytest.mark.parametrize("age", [None, 0.01, 5.0, 30.0, 80.0])
+def test_any_numbers_in_any_leads_give_statements_of_the_vocabulary(age: float | None) -> None:
+    """Missing, NaN and absurd numbers too: nothing crashes, and what is said may stand together."""
+    wild = (float("nan"), float("inf"), -1.0, 0.0, 0.05, 0.1, 0.3, 1.0, 5.0, 40.0, 90.0, 130.0, 200.0, 600.0)
+    keys = [*made().by_lead["I"], "st_slope", "p_negative"]
+    for seed in range(60):
+        random = Random(seed)
+        by_lead = {
+            lead: {key: Quantity(random.choice(wild), "", random.random()) for key in keys if random.random() < 0.8}
+            for lead in random.sample(STANDARD_LEADS, random.randint(1, 12))
+        }
+        values = {key: Quantity(random.choice(wild), "", random.random()) for key in _VALUES if random.random() < 0.8}
+        rhythm = random.choice([(), ("sinus_rhythm",), ("afib",), ("sinus_tachy", "avb3"), ("aflutter",)])
+        found = read(Measurements(values, by_lead), rhythm=rhythm, age=age, sex=random.choice(["", "M", "F"]))
+        assert problems(tuple(found.values())) == ()
+        assert all(0.0 <= s.certainty <= 1.0 for s in found.values())
