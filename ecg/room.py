@@ -12,6 +12,7 @@ from center.reads import DeviceLine, LongSignalInput, ModelInput, SignalInput
 from ecg.formats.aecg import write_aecg
 from ecg.formats.dicom import WaveformIdentity, write_dicom
 from ecg.formats.dicom import read_dicom as read_dicom_signal
+from ecg.formats.dicom_write import stream_dicom
 from ecg.formats.long import open_long
 from ecg.formats.long_signal import LongSignal
 from ecg.formats.recognise import Format, recognise
@@ -40,6 +41,7 @@ __all__ = [
     "read_ecg",
     "read_files",
     "sheet_svg",
+    "stream_dicom",
     "to_long_input",
     "to_model_input",
     "write_aecg",

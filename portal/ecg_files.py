@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +16,18 @@ from center.codes import Origin
 from center.errors import Mismatched, Unreadable
 from center.identity import Actor, ClinicId
 from center.ports import Ingest, ObjectStore, Provenance, Quarantined, Same, Stored
-from ecg.room import EcgSignal, WaveformIdentity, read_files, write_dicom
+from ecg.room import (
+    EcgSignal,
+    LongSignal,
+    WaveformIdentity,
+    is_long,
+    open_long,
+    read_files,
+    stream_dicom,
+    write_dicom,
+)
 
+_HELD_BYTES = 8 << 20  # a resting ECG is never so large, and what is smaller needs no blocks
 _NAMESPACE = uuid.UUID("3b0b6a52-6f0d-5b0a-8d3a-7a0b3f6f7c11")
 
 
@@ -45,10 +56,12 @@ def take_in(
 ) -> Taken:  # fmt: skip
     """One recording taken in, complete on arrival.  Raises Unreadable, Unavailable, NoRoom and what the door raises.
 
-    A DICOM file goes in as it is; anything else, and a DICOM file whose UIDs the door can't take, is wrapped (origin ``converted``) after its original files are durable
-    in the store, so that nothing is acknowledged that could not be shown again as it came.
+    A DICOM file goes in as it is; anything else, and a DICOM file whose UIDs the door can't take, is wrapped (origin
+    ``converted``) after its original files are durable in the store, so that nothing is acknowledged that could not be
+    shown again as it came.  A recording of hours is wrapped block by block.
     """
-    signal = read_files(files)  # refuses what is no recording, whatever the name says
+    long = _long(files)
+    signal = read_files(files) if long is None else long.head  # refuses what is no recording, whatever the name says
     provenance = Provenance(
         clinic_id=clinic_id, door="upload", actor=actor, origin=Origin.RECEIVED, peer="upload", complete_on_arrival=True
     )
@@ -57,9 +70,21 @@ def take_in(
             return Taken(door.accept(io.BytesIO(next(iter(files.values()))), provenance), ())
         except (Mismatched, Unreadable):
             pass  # old carts write UIDs that are none, or leave them out: the recording itself was read above
-    content = write_dicom(signal, _identity(files, person, clinic_id, signal, now, zone))
-    originals = tuple(_keep(store, raw) for raw in files.values())
-    return Taken(door.accept(io.BytesIO(content), replace(provenance, origin=Origin.CONVERTED)), originals)
+    identity = _identity(files, person, clinic_id, signal, now, zone)
+    with tempfile.TemporaryFile() as wrapped:
+        for piece in (write_dicom(signal, identity),) if long is None else stream_dicom(long, identity):
+            wrapped.write(piece)
+        wrapped.seek(0)
+        originals = tuple(_keep(store, raw) for raw in files.values())
+        return Taken(door.accept(wrapped, replace(provenance, origin=Origin.CONVERTED)), originals)
+
+
+def _long(files: Mapping[str, bytes]) -> LongSignal | None:
+    """The recording where it's one of hours, None where it's read whole.  Raises Unreadable."""
+    if sum(len(raw) for raw in files.values()) < _HELD_BYTES:
+        return None
+    long = open_long(files)
+    return long if long is not None and is_long(long) else None
 
 
 def _identity(

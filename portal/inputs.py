@@ -13,9 +13,10 @@ from center.identity import Actor, ClinicId, system_for
 from center.ports import Reads, StudyIndex, StudySummary
 from center.reads import Abstention, FilmInput, ModelInput, Outcome, Reason
 from dicom_gateway.room import film_input
-from ecg.room import read_dicom_signal, to_model_input
+from ecg.room import is_long, open_long, read_dicom_signal, to_long_input, to_model_input
 
 _WAVEFORM = "1.2.840.10008.5.1.4.1.1.9."
+_HELD_BYTES = 8 << 20  # what is larger is a recording of hours, and read block by block
 _FILM_MODALITIES = ("CR", "DX")
 _UNKNOWN_KIND = Reason(
     "unknown_kind",
@@ -61,7 +62,11 @@ def _film(study_uid: str, source: Source) -> ModelInput | Abstention:
 
 def _recording(study_uid: str, source: Source) -> ModelInput | Abstention:
     try:
-        signal = read_dicom_signal(source.load())
+        content = source.load()
+        long = open_long({source.sop_uid: content}) if len(content) > _HELD_BYTES else None
+        if long is not None and is_long(long):
+            return to_long_input(long, study_uid, (source.sop_uid,), _digest(source))
+        signal = read_dicom_signal(content)
     except (Unavailable, NotFound):
         raise
     except Failure as failure:

@@ -34,8 +34,8 @@ from portal.parts import Parts
 from portal.uploads.form import FIELDS, MOST_FILES, Sent, bare_name, sent_from
 
 SQL = Queries.load(Path(__file__).with_name("queries.sql"))
-#: A ward's longest recording is a few MB; what is beyond this is no 12-lead ECG.
-MOST_BYTES = 64 << 20
+#: Three days of three leads at 250 Hz and 16 bits; a resting ECG is a thousandth of it.
+MOST_BYTES = 400 << 20
 _ENVELOPE = 1 << 20  # fields and part heads around the files
 _MOST_DIGESTS = 1000
 
@@ -223,8 +223,8 @@ async def _bounded(request: Request) -> None:
     if int(length) > most:
         size = f"{int(length) / (1 << 20):.0f} MB"
         raise Invalid(
-            f"文件太大（{size}）。心电文件最大 64 MB。",
-            f"Too large ({size}): an ECG has 64 MB at most.",
+            f"文件太大（{size}）。心电文件最大 400 MB。",
+            f"Too large ({size}): an ECG has 400 MB at most.",
             {"most": most},
         )
 

@@ -159,7 +159,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(region: ClinicHou
     tech = region.browser("tech")
     big = {**headers(tech), "content-type": "multipart/form-data; boundary=x", "content-length": str(80 << 20)}
     answer = tech.post("/uploads/ecg", content=b"--x", headers=big)
-    assert answer.status_code == 422 and "64 MB" in answer.json()["zh"]
+    assert answer.status_code == 422 and "400 MB" in answer.json()["zh"]
     assert (
         tech.post(
             "/uploads/known", content=b"{}", headers={**headers(tech), "content-length": str(2 << 20)}
