@@ -8,25 +8,12 @@ has no rows, are rows of our own below it (the root template is extensible), wit
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Sequence as Several
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from highdicom.sr import (
-    CodeContentItem,
-    CodedConcept,
-    ComprehensiveSR,
-    ContainerContentItem,
-    ContentSequence,
-    NumContentItem,
-    RelationshipTypeValues,
-    TextContentItem,
-    WaveformContentItem,
-)
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
+from pydicom.uid import ComprehensiveSRStorage
 
 from center.ports import StoredRead
 from center.reads import (
@@ -39,21 +26,33 @@ from center.reads import (
     PreliminaryRead,
     StatementLine,
 )
-from dicom_gateway.result_parts import MANUFACTURER, observer, of_study, part10, source_of, stamp, utf8
-from dicom_gateway.result_uids import median_uids, read_uids
+from dicom_gateway.result_parts import MANUFACTURER, of_study, part10, source_of, stamp
+from dicom_gateway.result_uids import median_uids, read_uids, uid_of
+from dicom_gateway.sr_tree import (
+    Coded,
+    Relation,
+    code_item,
+    container,
+    number_item,
+    sequence,
+    text_item,
+    uid_item,
+    unmeasured_item,
+    waveform_item,
+)
 
 SERIES_OF_READS: Final = "AI 初读 未经医师确认"
 SERIES_OF_MEDIANS: Final = "AI 中位心搏 未经医师确认"
-_CONTAINS, _MODIFIES, _HAS, _FROM = (
-    RelationshipTypeValues.CONTAINS,
-    RelationshipTypeValues.HAS_CONCEPT_MOD,
-    RelationshipTypeValues.HAS_PROPERTIES,
-    RelationshipTypeValues.INFERRED_FROM,
-)
-_ECG_REPORT: Final = CodedConcept("28010-7", "LN", "ECG Report")  # TID 3700 row 1
+_ECG_REPORT: Final = ("28010-7", "LN", "ECG Report")  # TID 3700 row 1
+_PROCEDURE: Final = Coded("121058", "DCM", "Procedure reported")
+_FINDING: Final = Coded("121071", "DCM", "Finding")
+_LEAD_ID: Final = Coded("122148", "DCM", "Lead ID")
+_SOURCE: Final = Coded("121112", "DCM", "Source of Measurement")
+_FAILED: Final = Coded("114006", "DCM", "Measurement failure")
+_WAVEFORM: Final = "1.2.840.10008.5.1.4.1.1.9."
 _UNITS: Final = {
-    "/min": CodedConcept("{H.B.}/min", "UCUM", "BPM"),  # as TID 3713 has it
-    "1": CodedConcept("1", "UCUM", "no units"),
+    "/min": Coded("{H.B.}/min", "UCUM", "BPM"),  # as TID 3713 has it
+    "1": Coded("1", "UCUM", "no units"),
 }
 #: TID 3713 and CID 3689, 3229: codes of ISO/IEEE 11073-10102.
 _GLOBAL: Final = {
@@ -109,10 +108,10 @@ _LEADS: Final = {
 _STANDARD: Final = frozenset({"I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"})
 #: CID 3677.
 _SUMMARY: Final = {
-    "normal": CodedConcept("164854000", "SCT", "Normal ECG"),
-    "abnormal": CodedConcept("102594003", "SCT", "Abnormal ECG"),
-    "borderline": CodedConcept("251135002", "SCT", "Borderline Normal ECG"),
-    "uninterpretable": CodedConcept("122753", "DCM", "Non-diagnostic ECG"),
+    "normal": Coded("164854000", "SCT", "Normal ECG"),
+    "abnormal": Coded("102594003", "SCT", "Abnormal ECG"),
+    "borderline": Coded("251135002", "SCT", "Borderline Normal ECG"),
+    "uninterpretable": Coded("122753", "DCM", "Non-diagnostic ECG"),
 }
 _TWELVE_LEAD: Final = "1.2.840.10008.5.1.4.1.1.9.1.1"
 _GENERAL: Final = "1.2.840.10008.5.1.4.1.1.9.1.2"
@@ -122,32 +121,38 @@ _MOST_LEADS: Final = 24  # of a multiplex group (PS3.3 A.34.4)
 def ecg_read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> bytes:
     """The report as Part 10 bytes, the same for the same read.  evidence: headers of what the model read."""
     uids, read = read_uids(kept.clinic_id, kept.study_uid, kept.read), kept.read
-    headers = [utf8(header) for header in evidence]
-    sr = ComprehensiveSR(
-        evidence=headers,
-        content=_report(read),
-        series_instance_uid=uids.series,
-        series_number=9001,
-        sop_instance_uid=uids.instance,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=False,
-        is_final=False,
-        is_verified=False,
-        institution_name=MANUFACTURER,
-        manufacturer_model_name=read.model[:64],
-        software_versions=read.version,
-        device_serial_number="1",
-    )
-    # the library reads neither empty values nor WAVEFORM items back: they go in behind its copy of the tree
-    for item in _unmeasured(sr):
-        item.MeasuredValueSequence = []
-    sr.ContentSequence = Sequence([*sr.ContentSequence, *(_waveform(h) for h in headers if _is_waveform(h))])
-    sr.SpecificCharacterSet = "ISO_IR 192"
+    sr = of_study(evidence[0])
+    sr.SOPClassUID, sr.SOPInstanceUID, sr.SeriesInstanceUID = ComprehensiveSRStorage, uids.instance, uids.series
+    sr.Modality, sr.SeriesNumber, sr.InstanceNumber = "SR", 9001, 1
     sr.SeriesDescription = SERIES_OF_READS
+    sr.Manufacturer, sr.InstitutionName = MANUFACTURER, MANUFACTURER
+    sr.ManufacturerModelName, sr.SoftwareVersions, sr.DeviceSerialNumber = read.model[:64], read.version, "1"
+    sr.ReferencedPerformedProcedureStepSequence, sr.PerformedProcedureCodeSequence = [], []
+    sr.CurrentRequestedProcedureEvidenceSequence = [_evidence_of(evidence)]
     sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag = "PARTIAL", "UNVERIFIED", "PRELIMINARY"
+    sr.ValueType, sr.ContinuityOfContent = "CONTAINER", "SEPARATE"
+    sr.ConceptNameCodeSequence = [_coded(*_ECG_REPORT)]
+    template = Dataset()
+    template.MappingResource, template.TemplateIdentifier = "DCMR", "3700"
+    sr.ContentTemplateSequence = [template]
     stamp(sr, kept.made_at.astimezone(ZoneInfo(zone)))
-    return part10(sr)
+    # (0040,A730) is the last of all tags that are there, so the tree goes behind what the library wrote
+    return part10(sr) + sequence(0x0040, 0xA730, _content(read, evidence))
+
+
+def _evidence_of(headers: list[Dataset]) -> Dataset:
+    """Which instances the read was made of (PS3.3 C.17.2)."""
+    by_series: dict[str, list[Dataset]] = {}
+    for header in headers:
+        by_series.setdefault(str(header.SeriesInstanceUID), []).append(source_of(header))
+    study = Dataset()
+    study.StudyInstanceUID = headers[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for uid, referenced in by_series.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = uid, referenced
+        study.ReferencedSeriesSequence.append(series)
+    return study
 
 
 def median_as_waveform(kept: StoredRead, header: Dataset, zone: str) -> bytes:
@@ -181,197 +186,139 @@ def median_as_waveform(kept: StoredRead, header: Dataset, zone: str) -> bytes:
 
 
 # ---------------------------------------------------------------- the report
-def _report(read: PreliminaryRead) -> ContainerContentItem:
-    root = ContainerContentItem(name=_ECG_REPORT, template_id="3700")
-    items: list[Any] = [*observer(read)]
-    items.append(_code(codes.DCM.ProcedureReported, _procedure(read), _MODIFIES))
+def _content(read: PreliminaryRead, headers: list[Dataset]) -> list[bytes]:
+    """The items below the root, in the order of the template."""
+    items = [*_observer(read), code_item("HAS CONCEPT MOD", _PROCEDURE, _procedure(read))]
     items.append(_global(read))
     items += _leads(read)
     if read.statements:
-        items.append(_container(codes.DCM.Findings, [_statement(s) for s in read.statements]))
+        items.append(container("CONTAINS", Coded("121070", "DCM", "Findings"), map(_statement, read.statements)))
     if read.critical is not None:
         items.append(_critical(read.critical))
     if summary := [_SUMMARY[s.key] for s in read.statements if s.key in _SUMMARY]:
-        items.append(_container(CodedConcept("55112-7", "LN", "Summary"), [_finding(c) for c in summary]))
+        concluded = [code_item("CONTAINS", _FINDING, concept) for concept in summary]
+        items.append(container("CONTAINS", Coded("55112-7", "LN", "Summary"), concluded))
     items.append(
         _text("STATUS", "Whether a person has confirmed it", "机器初读，未经医师确认 | not confirmed by a physician")
     )
-    root.ContentSequence = ContentSequence(items)
-    return root
+    waveforms = [h for h in headers if str(h.get("SOPClassUID", "")).startswith(_WAVEFORM)]
+    return items + [waveform_item("CONTAINS", _SOURCE, h.SOPClassUID, h.SOPInstanceUID) for h in waveforms]
 
 
-def _procedure(read: PreliminaryRead) -> CodedConcept:
-    leads = {m.lead for m in read.measurements if m.lead}
-    twelve = leads >= _STANDARD
-    return CodedConcept("268400002", "SCT", "12-Lead ECG") if twelve else CodedConcept("29303009", "SCT", "Electrocardiogram")  # fmt: skip
+def _observer(read: PreliminaryRead) -> list[bytes]:
+    """TID 1002 and 1004: a device observed."""
+    context = "HAS OBS CONTEXT"
+    return [
+        code_item(context, Coded("121005", "DCM", "Observer Type"), Coded("121007", "DCM", "Device")),
+        uid_item(context, Coded("121012", "DCM", "Device Observer UID"), uid_of("device", read.model, read.version)),
+        text_item(context, Coded("121013", "DCM", "Device Observer Name"), f"{read.model} {read.version}"),
+        text_item(context, Coded("121014", "DCM", "Device Observer Manufacturer"), MANUFACTURER),
+        text_item(context, Coded("121015", "DCM", "Device Observer Model Name"), read.model),
+    ]
 
 
-def _is_waveform(header: Dataset) -> bool:
-    return str(header.get("SOPClassUID", "")).startswith("1.2.840.10008.5.1.4.1.1.9.")
+def _procedure(read: PreliminaryRead) -> Coded:
+    twelve = {m.lead for m in read.measurements if m.lead} >= _STANDARD
+    return Coded("268400002", "SCT", "12-Lead ECG") if twelve else Coded("29303009", "SCT", "Electrocardiogram")
 
 
-def _waveform(header: Dataset) -> WaveformContentItem:
-    return WaveformContentItem(
-        name=CodedConcept("121112", "DCM", "Source of Measurement"),
-        referenced_sop_class_uid=header.SOPClassUID,
-        referenced_sop_instance_uid=header.SOPInstanceUID,
-        relationship_type=_CONTAINS,
-    )
-
-
-def _global(read: PreliminaryRead) -> ContainerContentItem:
+def _global(read: PreliminaryRead) -> bytes:
     """TID 3713: a mandatory value that could not be measured is there, empty, and says so."""
     found = {m.key: m for m in read.measurements if not m.lead}
     order = [*_MANDATORY, *(k for k in _GLOBAL if k not in _MANDATORY), *(k for k in found if k not in _GLOBAL)]
     items = [
-        _measured(found[k], _GLOBAL) if k in found else _missing(k) for k in order if k in found or k in _MANDATORY
-    ]
-    return _container(codes.DCM.ECGGlobalMeasurements, items, template="3713")
+        _measured(found[k], _GLOBAL) if k in found else unmeasured_item("CONTAINS", Coded(_GLOBAL[k][0], "MDC", _GLOBAL[k][1]), _FAILED)
+        for k in order
+        if k in found or k in _MANDATORY
+    ]  # fmt: skip
+    return container("CONTAINS", Coded("122158", "DCM", "ECG Global Measurements"), items, "3713")
 
 
-def _leads(read: PreliminaryRead) -> Iterable[ContainerContentItem]:
+def _leads(read: PreliminaryRead) -> Iterable[bytes]:
     """TID 3714, one container a lead."""
     by_lead: dict[str, list[Measurement]] = {}
     for m in read.measurements:
         if m.lead in _LEADS:
             by_lead.setdefault(m.lead, []).append(m)
     for lead, measured in by_lead.items():
-        name = _code(CodedConcept("122148", "DCM", "Lead ID"), _lead(lead), _MODIFIES)
-        yield _container(
-            codes.DCM.ECGLeadMeasurements, [name, *(_measured(m, _BY_LEAD) for m in measured)], template="3714"
-        )
+        items = [code_item("HAS CONCEPT MOD", _LEAD_ID, _lead(lead)), *(_measured(m, _BY_LEAD) for m in measured)]
+        yield container("CONTAINS", Coded("122159", "DCM", "ECG Lead Measurements"), items, "3714")
 
 
-def _lead(name: str) -> CodedConcept:
+def _lead(name: str) -> Coded:
     number, meaning = _LEADS.get(name, (0, "Unspecified lead"))
-    return CodedConcept(f"2:{number}", "MDC", meaning)
+    return Coded(f"2:{number}", "MDC", meaning)
 
 
-def _measured(m: Measurement, names: dict[str, tuple[str, str]]) -> NumContentItem:
+def _measured(m: Measurement, names: dict[str, tuple[str, str]]) -> bytes:
     value = -m.value if m.lead and m.key in _DOWNWARD else m.value
-    name = CodedConcept(names[m.key][0], "MDC", names[m.key][1]) if m.key in names else _concept(m.codes, m.key, m.en)
-    item = NumContentItem(name=name, value=_told(value), unit=_unit(m.unit), relationship_type=_CONTAINS)
-    if m.certainty is not None:
-        item.ContentSequence = ContentSequence([_certainty(m.certainty)])
-    return item
+    name = Coded(names[m.key][0], "MDC", names[m.key][1]) if m.key in names else _concept(m.codes, m.key, m.en)
+    return number_item("CONTAINS", name, value, _unit(m.unit), _certainty(m.certainty))
 
 
-def _missing(key: str) -> NumContentItem:
-    """No value, and why (PS3.3 C.18.1, CID 42)."""
-    code, meaning = _GLOBAL[key]
-    unit = _unit("/min" if key.endswith("rate") else "ms")
-    failed = CodedConcept("114006", "DCM", "Measurement failure")
-    name = CodedConcept(code, "MDC", meaning)  # its value is taken out by _unmeasured
-    return NumContentItem(name=name, value=0, unit=unit, qualifier=failed, relationship_type=_CONTAINS)
+def _statement(said: StatementLine) -> bytes:
+    words = _text("STATEMENT", "The statement in words", f"{said.zh} | {said.en}", "HAS PROPERTIES")
+    children = [words, *_certainty(said.certainty), *map(_evidence, said.evidence)]
+    return code_item("CONTAINS", _FINDING, _concept(said.codes, said.key, said.en), children)
 
 
-def _unmeasured(sr: Dataset) -> list[Dataset]:
-    """The numbers that say why they have none."""
-    tops = [i for i in sr.ContentSequence if "ContentSequence" in i]
-    return [n for i in tops for n in i.ContentSequence if "NumericValueQualifierCodeSequence" in n]
-
-
-def _statement(said: StatementLine) -> CodeContentItem:
-    item = _finding(_concept(said.codes, said.key, said.en))
-    children = [
-        _text("STATEMENT", "The statement in words", f"{said.zh} | {said.en}", _HAS),
-        _certainty(said.certainty),
-    ]
-    item.ContentSequence = ContentSequence([*children, *(_evidence(e) for e in said.evidence)])
-    return item
-
-
-def _critical(critical: Critical) -> ContainerContentItem:
+def _critical(critical: Critical) -> bytes:
     """The tier with its rules; a machine's tier asks for a reader and alarms no clinic."""
-    tier = CodedConcept(critical.tier.value.upper(), "99HELAN", f"Critical tier {critical.tier.value}")
-    graded = _code(CodedConcept("CRITICAL_TIER", "99HELAN", "Critical tier of the machine's read"), tier, _CONTAINS)
-    graded.ContentSequence = ContentSequence(
-        [_text("PROFILE", "Rules applied", f"{critical.profile} {critical.version}", _HAS)]
-    )
-    return _container(
-        CodedConcept("CRITICAL", "99HELAN", "Critical value rules"), [graded, *(_rule(r) for r in critical.rules)]
-    )
+    tier = critical.tier.value
+    applied = _text("PROFILE", "Rules applied", f"{critical.profile} {critical.version}", "HAS PROPERTIES")
+    graded = code_item(
+        "CONTAINS", Coded("CRITICAL_TIER", "99HELAN", "Critical tier of the machine's read"),
+        Coded(tier.upper(), "99HELAN", f"Critical tier {tier}"), [applied],
+    )  # fmt: skip
+    name = Coded("CRITICAL", "99HELAN", "Critical value rules")
+    return container("CONTAINS", name, [graded, *map(_rule, critical.rules)])
 
 
-def _rule(rule: CriticalRule) -> CodeContentItem:
-    met = CodedConcept(rule.rule.upper()[:16], "99HELAN", rule.en[:64])
-    item = _code(CodedConcept("CRITICAL_RULE", "99HELAN", "Rule that was met"), met, _CONTAINS)
-    words = _text("RULE", "The rule in words", f"{rule.tier.value}: {rule.zh} | {rule.en}", _HAS)
-    source = [_text("SOURCE", "Where it is taken from", rule.source, _HAS)] if rule.source else []
-    item.ContentSequence = ContentSequence([words, *source, *(_evidence(e) for e in rule.evidence)])
-    return item
+def _rule(rule: CriticalRule) -> bytes:
+    words = _text("RULE", "The rule in words", f"{rule.tier.value}: {rule.zh} | {rule.en}", "HAS PROPERTIES")
+    source = [_text("SOURCE", "Where it is taken from", rule.source, "HAS PROPERTIES")] if rule.source else []
+    met = Coded(rule.rule.upper()[:16], "99HELAN", rule.en[:64])
+    children = [words, *source, *map(_evidence, rule.evidence)]
+    return code_item("CONTAINS", Coded("CRITICAL_RULE", "99HELAN", "Rule that was met"), met, children)
 
 
-def _evidence(seen: EvidenceLine) -> NumContentItem | TextContentItem:
+def _evidence(seen: EvidenceLine) -> bytes:
     """Why: a number with its limit, lead, time and source, or the words alone."""
-    about = [
-        *([_code(CodedConcept("122148", "DCM", "Lead ID"), _lead(seen.lead), _MODIFIES)] if seen.lead in _LEADS else []),
-        *([_text("LIMIT", "Limit that was passed", seen.limit, _HAS)] if seen.limit else []),
-        *([_text("SOURCE", "Where the limit is taken from", seen.source, _HAS)] if seen.source else []),
-        *_seconds(seen),
-    ]  # fmt: skip
+    about = [code_item("HAS CONCEPT MOD", _LEAD_ID, _lead(seen.lead))] if seen.lead in _LEADS else []
+    for key, meaning, words in (
+        ("LIMIT", "Limit that was passed", seen.limit), ("SOURCE", "Where the limit is taken from", seen.source),
+    ):  # fmt: skip
+        about += [_text(key, meaning, words, "HAS PROPERTIES")] if words else []
+    for key, value in (("START_S", seen.start_s), ("END_S", seen.end_s)):
+        name = Coded(key, "99HELAN", "Seconds from the recording's begin")
+        about += [number_item("HAS PROPERTIES", name, value, _unit("s"))] if value is not None else []
     if seen.value is None:
-        item: Any = _text("EVIDENCE", "What was seen", f"{seen.zh or seen.key} | {seen.en or seen.key}", _FROM)
-    else:
-        named = _GLOBAL if not seen.lead else _BY_LEAD
-        pair = named.get(seen.key)
-        name = CodedConcept(pair[0], "MDC", pair[1]) if pair else _concept((), seen.key, seen.en or seen.key)
-        item = NumContentItem(name=name, value=_told(seen.value), unit=_unit(seen.unit), relationship_type=_FROM)
-    if about:
-        item.ContentSequence = ContentSequence(about)
-    return item
+        words = f"{seen.zh or seen.key} | {seen.en or seen.key}"
+        return text_item("INFERRED FROM", Coded("EVIDENCE", "99HELAN", "What was seen"), words, about)
+    pair = (_BY_LEAD if seen.lead else _GLOBAL).get(seen.key)
+    name = Coded(pair[0], "MDC", pair[1]) if pair else _concept((), seen.key, seen.en or seen.key)
+    return number_item("INFERRED FROM", name, seen.value, _unit(seen.unit), about)
 
 
-def _seconds(seen: EvidenceLine) -> list[NumContentItem]:
-    out: list[NumContentItem] = []
-    for value, key in ((seen.start_s, "START_S"), (seen.end_s, "END_S")):
-        if value is not None:
-            name = CodedConcept(key, "99HELAN", "Seconds from the recording's begin")
-            out.append(NumContentItem(name=name, value=_told(value), unit=_unit("s"), relationship_type=_HAS))
-    return out
+def _text(key: str, meaning: str, words: str, relation: Relation = "CONTAINS") -> bytes:
+    return text_item(relation, Coded(key, "99HELAN", meaning), words[:1024])
 
 
-# ---------------------------------------------------------------- small parts
-def _container(name: Any, items: Several[Any], template: str | None = None) -> ContainerContentItem:
-    item = ContainerContentItem(name=name, template_id=template, relationship_type=_CONTAINS)
-    item.ContentSequence = ContentSequence(list(items))
-    return item
+def _certainty(value: float | None) -> list[bytes]:
+    name = Coded("CERTAINTY", "99HELAN", "Certainty, 0 to 1")
+    return [] if value is None else [number_item("HAS PROPERTIES", name, value, _UNITS["1"])]
 
 
-def _finding(concept: CodedConcept) -> CodeContentItem:
-    return _code(codes.DCM.Finding, concept, _CONTAINS)
+def _unit(unit: str) -> Coded:
+    return _UNITS.get(unit) or Coded(unit or "1", "UCUM", unit or "no units")
 
 
-def _code(name: Any, value: Any, relation: RelationshipTypeValues) -> CodeContentItem:
-    return CodeContentItem(name=name, value=value, relationship_type=relation)
-
-
-def _text(
-    key: str, meaning: str, words: str, relation: RelationshipTypeValues = RelationshipTypeValues.CONTAINS
-) -> TextContentItem:
-    return TextContentItem(name=CodedConcept(key, "99HELAN", meaning), value=words[:1024], relationship_type=relation)
-
-
-def _certainty(value: float) -> NumContentItem:
-    name = CodedConcept("CERTAINTY", "99HELAN", "Certainty, 0 to 1")
-    return NumContentItem(name=name, value=_told(value), unit=_UNITS["1"], relationship_type=_HAS)
-
-
-def _unit(unit: str) -> CodedConcept:
-    return _UNITS.get(unit) or CodedConcept(unit or "1", "UCUM", unit or "no units")
-
-
-def _concept(given: tuple[Code, ...], key: str, meaning: str) -> CodedConcept:
+def _concept(given: tuple[Code, ...], key: str, meaning: str) -> Coded:
     """The first code of a scheme that DICOM knows; else ours."""
-    for code in given:
-        if code.scheme in ("SCT", "LN", "DCM") and len(code.value) <= 16:
-            return CodedConcept(code.value, code.scheme, code.meaning[:64])
-    return CodedConcept(key.upper()[:16], "99HELAN", meaning[:64])
-
-
-def _told(value: float) -> float:
-    """As a decimal string holds it: six figures, 16 characters."""
-    return float(f"{value:.6g}")
+    for one in given:
+        if one.scheme in ("SCT", "LN", "DCM") and len(one.value) <= 16:
+            return Coded(one.value, one.scheme, one.meaning)
+    return Coded(key.upper()[:16], "99HELAN", meaning)
 
 
 # ---------------------------------------------------------------- the median beat
