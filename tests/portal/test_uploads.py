@@ -157,7 +157,7 @@ def test_a_name_with_a_path_is_only_a_name(region: ClinicHouse) -> None:
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(region: ClinicHouse) -> None:
     tech = region.browser("tech")
-    big = {**headers(tech), "content-type": "multipart/form-data; boundary=x", "content-length": str(80 << 20)}
+    big = {**headers(tech), "content-type": "multipart/form-data; boundary=x", "content-length": str(480 << 20)}
     answer = tech.post("/uploads/ecg", content=b"--x", headers=big)
     assert answer.status_code == 422 and "400 MB" in answer.json()["zh"]
     assert (
