@@ -30,7 +30,7 @@ _SPIKE_MV: Final = 0.10
 _SPIKE_MEDIAN_S: Final = 0.014
 _SPIKE_AROUND_S: Final = 0.016
 _SPIKE_OVER: Final = 1.0
-_SPIKE_OVER_NOISE: Final = 8.0
+_SPIKE_OVER_NOISE: Final = 4.0
 _SPIKE_APART_S: Final = 0.02
 _MOST_SPIKES: Final = 400
 _FEWEST_SPIKES: Final = 3
@@ -47,7 +47,10 @@ _LONG_BEATS: Final = 81
 _EARLY_LOG: Final = 0.12
 _SUDDEN_LOG: Final = 0.10
 _SAME_SHAPE: Final = 0.85
-_STEADY: Final = 0.12
+_STEADY: Final = 0.15
+_STEADY_RUN: Final = 0.08
+_NOT_EARLY_LOG: Final = -0.03
+_CUT_ODDS: Final = 3.0
 _ORDER: Final = (BeatClass.NORMAL, BeatClass.SUPRAVENTRICULAR, BeatClass.VENTRICULAR, BeatClass.PACED)
 
 
@@ -69,6 +72,8 @@ def classify(strip: Strip, at: npt.NDArray[np.int64]) -> Beats:
     family = families(shapes)
     dominant = dominant_of(family, seconds)
     ventricular = ventricular_odds(signs(shapes, family, dominant, seconds), _on_time(seconds))
+    cut = (at < _FROM_S * strip.fs_hz) | (at >= strip.mv.shape[1] - _TO_S * strip.fs_hz)
+    ventricular = ventricular - _CUT_ODDS * cut  # part of its shape is not there to be judged
     supra = supraventricular_odds(shapes, family, dominant, seconds)
     paced = _is_paced(at, spikes, strip.fs_hz)
     kinds, certainty = _kinds(ventricular, supra, paced)
@@ -284,15 +289,15 @@ def supraventricular_odds(shapes: Shapes, family: Index, dominant: int, seconds:
     """float64 [beat]: above zero for a beat of the dominant shape that comes early, alone or in a run that begins with
     a sudden step, where the rhythm is otherwise steady.  Ours; thresholds set on MIT-BIH's DS1."""
     n = family.size
-    before, _, usual, irregular = _intervals(seconds)
+    before, after, usual, irregular = _intervals(seconds)
     template = np.median(shapes.moved(np.zeros(n, dtype=np.int64))[family == dominant], axis=0)
     alike = _likeness(shapes, template[None])[0][:, 0].astype(np.float64)
-    early = np.log(usual / before) - irregular
-    for_long = np.median(_windows(before, min(_LONG_BEATS // 2, max(n - 1, 0))), axis=1)
-    run = _in_sudden_run(before, np.log(for_long / before))
-    odds = np.maximum(early - _EARLY_LOG, np.where(run, np.log(for_long / before) - _EARLY_LOG, -1.0)) / 0.05
-    fits = (alike > _SAME_SHAPE) & (irregular < _STEADY)
-    return np.where(fits, np.clip(odds, -6.0, 6.0), -6.0)
+    single = np.log(usual / before) - 2.0 * irregular - _EARLY_LOG
+    single = np.where((irregular < _STEADY) & (np.log(after / usual) > _NOT_EARLY_LOG), single, -1.0)
+    for_long = np.log(np.median(_windows(before, min(_LONG_BEATS // 2, max(n - 1, 0))), axis=1) / before)
+    run = np.where(_in_sudden_run(before, for_long) & (irregular < _STEADY_RUN), for_long - _EARLY_LOG, -1.0)
+    odds = np.maximum(single, run) / 0.05
+    return np.where(alike > _SAME_SHAPE, np.clip(odds, -6.0, 6.0), -6.0)
 
 
 def _in_sudden_run(before: Samples, early: Samples) -> npt.NDArray[np.bool_]:
@@ -339,10 +344,12 @@ def pacing_spikes(strip: Strip) -> Index:
     strength = _best_quarter(bend)
     peaks = np.flatnonzero((strength[1:-1] >= strength[:-2]) & (strength[1:-1] > strength[2:])) + 1
     peaks = peaks[(strength[peaks] > _SPIKE_MV) & (peaks >= edge) & (peaks < strength.size - edge)]
-    peaks = peaks[np.argsort(-strength[peaks], kind="stable")][:_MOST_SPIKES] + reach
+    peaks = np.sort(peaks[np.argsort(-strength[peaks], kind="stable")][:_MOST_SPIKES])
+    around = np.clip(peaks[:, None] + np.arange(-6 * edge, 6 * edge + 1, reach), 0, strength.size - 1)
+    noise = np.median(strength[around], axis=1)
     if not peaks.size:
         return np.zeros(0, dtype=np.int64)
-    stands, where, tall = _alone(x, np.sort(peaks), strip.fs_hz)
+    stands, where, tall = _alone(x, peaks + reach, noise, strip.fs_hz)
     found, first = np.unique(where[stands], return_index=True)
     return found[_repeated(found, tall[stands][first], strip.fs_hz)]
 
@@ -363,7 +370,7 @@ def _best_quarter(rows: Samples) -> Samples:
     return rows[0] if leads == 1 else np.partition(rows, leads - kept, axis=0)[leads - kept :].mean(axis=0)
 
 
-def _alone(x: Samples, at: Index, fs_hz: float) -> tuple[npt.NDArray[np.bool_], Index, Samples]:
+def _alone(x: Samples, at: Index, noise: Samples, fs_hz: float) -> tuple[npt.NDArray[np.bool_], Index, Samples]:
     """Whether a spike stands at each of these samples, exactly where, and how tall it is, mV."""
     half, width = round(_SPIKE_AROUND_S * fs_hz), round(_SPIKE_MEDIAN_S * fs_hz) | 1
     around = half + width // 2
@@ -376,7 +383,6 @@ def _alone(x: Samples, at: Index, fs_hz: float) -> tuple[npt.NDArray[np.bool_], 
     moving = _best_quarter(np.ptp(smooth, axis=2))
     top = height.argmax(axis=1)
     tall = height[np.arange(at.size), top]
-    noise = _best_quarter(np.median(sharp, axis=2))
     stands = (tall > _SPIKE_MV) & (tall > _SPIKE_OVER * moving) & (tall > _SPIKE_OVER_NOISE * noise)
     return stands, at + top - width // 2, tall
 

@@ -197,7 +197,7 @@ def test_ludb_s_beats_in_twelve_leads() -> None:
     scores: list[ec57.Score] = []
     for record in list(records(outside_data("ecg/ludb_500hz_uv5_00.ecgx")))[1::4]:
         limbs = derived_limb_leads(record.mv[0], record.mv[1])
-        peaks = np.sort(waves[waves["id"] == int(record.id)]["peak"].to_numpy())
+        peaks = np.sort(np.asarray(waves[waves["id"] == int(record.id)]["peak"], dtype=np.int64))
         found = qrs.detect(np.concatenate([record.mv, np.stack(list(limbs.values()))]), record.fs_hz)
         found = found[(found >= peaks[0] - 75) & (found <= peaks[-1] + 75)]
         scores.append(ec57.score(ec57.Reference(peaks, "N" * peaks.size), found, record.fs_hz))
