@@ -8,7 +8,20 @@ from typing import Final
 import numpy as np
 
 from center.reads import Reason, SignalInput
-from ecg import atrial, beats, critical, diagnose, electrodes, fibrillation, measure, median, qrs, rhythm, statements
+from ecg import (
+    atrial,
+    beats,
+    critical,
+    diagnose,
+    electrodes,
+    fibrillation,
+    hum,
+    measure,
+    median,
+    qrs,
+    rhythm,
+    statements,
+)
 from ecg import waves as delineation
 from ecg.marks import Beats, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
@@ -18,6 +31,10 @@ SHORTEST_S: Final = 4.0
 """Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
 
 
+_LIVING_S: Final = 2
+_LIVING_SHARE: Final = 1 / 3
+_SILENT_MV: Final = 0.15
+"""Peak to peak within a second: P waves and tremor, but no QRS (ours)."""
 _NO_BEATS: Final = Reason(
     "no_beats",
     zh="没有找到 QRS 波：可能是心脏停搏，也可能是电极没有接好。请立即查看患者和电极，并直接阅图。",
@@ -49,7 +66,7 @@ def read(recording: SignalInput, *, profile: str = critical.DEFAULT_PROFILE) -> 
         return _too_short(recording, profile)
     strip = strip_of(recording)
     quality = assess(strip.mv, strip.leads, strip.fs_hz)
-    if quality.grade is Grade.POOR:
+    if quality.grade is Grade.POOR and not _falls_silent(strip, quality):
         return _unread(strip, quality, _poor(quality), profile)
     return _read(strip, quality, profile)
 
@@ -67,6 +84,7 @@ class Stages:
 
 def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     """Beats, waves, rhythm and measurements of a strip or of a long recording's block."""
+    strip = hum.without_hum(strip)
     spans = fibrillation.spans(strip)
     at = fibrillation.outside(qrs.detect(strip.mv, strip.fs_hz, quality.usable), spans)
     found = beats.classify(strip, at)
@@ -87,7 +105,7 @@ def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:
         (
             *seen.rhythm.statements,
             *electrodes.swaps(strip, seen.median),
-            *diagnose.statements(strip, seen.measurements, seen.median, seen.rhythm, seen.beats),
+            *diagnose.statements(strip, seen.measurements, seen.median, seen.rhythm, seen.beats, quality),
         )
     )
     graded = critical.grade(
@@ -96,6 +114,18 @@ def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:
     return Reading(
         strip, quality, None, seen.beats, seen.waves, seen.median, seen.measurements, seen.rhythm, said, graded
     )
+
+
+def _falls_silent(strip: Strip, quality: SignalQuality) -> bool:
+    """Whether all leads together show beats and then next to nothing: a heart that stops, and not bad electrodes."""
+    seconds = min(quality.usable.shape[1], int(strip.mv.shape[1] / strip.fs_hz))
+    if seconds < _LIVING_S:
+        return False
+    length = int(strip.fs_hz)
+    windows = strip.mv[:, : seconds * length].reshape(len(strip.leads), seconds, length)
+    is_flat = np.all(np.ptp(windows, axis=2) < _SILENT_MV, axis=0)
+    living = np.mean(quality.usable[:, :seconds], axis=0) >= _LIVING_SHARE
+    return int(living.sum()) >= _LIVING_S and bool(np.all(is_flat | living)) and bool(is_flat.any())
 
 
 def _poor(quality: SignalQuality) -> Reason:

@@ -182,7 +182,9 @@ def _take(whole: _Whole, strip: Strip, begin: int, start: int, stop: int, fs_hz:
         whole.logs.append(BeatLog(at[mine], kinds[mine], marks[mine], after_gap[mine], fs_hz))
         whole.families.append(_families(whole.known, strip, stages.beats.at, stages.beats.family, kinds)[mine])
         whole.measured.append(stages.measurements)
-        whole.said.append(diagnose.statements(strip, stages.measurements, stages.median, stages.rhythm, stages.beats))
+        whole.said.append(
+            diagnose.statements(strip, stages.measurements, stages.median, stages.rhythm, stages.beats, quality)
+        )
     if lost.any():
         whole.lost_until_s = max(whole.lost_until_s, first_s + float(np.flatnonzero(lost)[-1]) + 1.0)
     _note_rhythm(whole, stages.rhythm, start / fs_hz, stop / fs_hz, first_s)

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from center.reads import Outcome, PreliminaryRead
+from center.reads import ModelInput, Outcome, PreliminaryRead, Tier
 from ecg.quality import Grade, assess
 from ecg.room import MODEL, VERSION, read_ecg, read_files, to_model_input
 from ecg.signal import EcgSignal
 from tests.makers.ecg import make_ecg
+from tests.makers.rhythms import make_rhythm
 from tests.outside import outside_data
 
 
@@ -194,3 +195,12 @@ def test_exchanged_arm_electrodes_are_said() -> None:
     said = {s.key for s in _read(replace(right, samples=samples)).statements}
     assert "limb_reversal" in said
     assert "limb_reversal" not in {s.key for s in _read(right).statements}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_heart_that_stops_is_red_and_not_a_bad_electrode(seed: int) -> None:
+    recording, _ = make_rhythm("asystole", seed)
+    read = read_ecg(ModelInput("ecg", "", (), "digest", recording=recording))
+    assert read.outcome is Outcome.READ
+    assert read.critical is not None and read.critical.tier is Tier.RED
+    assert "pause" in {rule.rule for rule in read.critical.rules}
