@@ -15,6 +15,9 @@ BRADY: Final = 60.0
 TACHY: Final = 100.0
 _SVT: Final = 150.0
 """/min: a narrow regular tachycardia without P waves from here on isn't taken for sinus (ours)."""
+_SVT_WITHOUT_P: Final = 145.0
+"""/min: from here on where the intervals are all alike and no P wave is seen before any beat (ours)."""
+_WIDE_TACHY_MS: Final = 135.0
 _P_HIDDEN_MV: Final = 0.022
 _JUNCTIONAL_TO: Final = 60.0
 _ARRHYTHMIA_MS: Final = 160.0
@@ -147,13 +150,13 @@ def _tachycardia(view: View, shape: Shape, rate: float, spread: float, *, has_p:
     is_led = has_p and shape.p_up >= 0
     if is_led and (rate < _SVT or steady_pr) and rate <= max(fastest + 10.0, _SVT):
         return _sinus(view, rate, 0.9 if steady_pr and rate < 140 else 0.65)
-    if view.is_wide:
+    if view.width >= _WIDE_TACHY_MS:
         return _sinus(view, rate, 0.4) if rate < 130 else None
     if spread > 0.10:
         return _sinus(view, rate, 0.4) if rate < _SVT else None
-    if rate >= _SVT:
+    if rate >= _SVT or (rate >= _SVT_WITHOUT_P and view.p_share < 0.2 and spread < 0.03):
         regular = Evidence("rr_spread", spread, "1", f"< {0.10}", source=OURS)
-        return said("svt", 0.9 if spread < 0.03 else 0.75, at, regular)
+        return said("svt", 0.9 if spread < 0.03 and rate >= _SVT else 0.7, at, regular)
     if spread < 0.02 and shape.p_mv < _P_HIDDEN_MV and view.p_share < 0.2:
         return said("narrow_tachy", 0.55, at, Evidence("p_height", shape.p_mv, "mV", "< 0.022 mV", source=OURS))
     return _sinus(view, rate, 0.55)

@@ -17,10 +17,10 @@ _LENGTHENS_MS: Final = 25.0
 _STEADY_MS: Final = 25.0
 """Two 40-mm/s readings apart: PR intervals closer than this are equal (ours)."""
 _ALIKE: Final = 0.6
-_ALIKE_EARLY: Final = 0.25
+_ALIKE_EARLY: Final = 0.0
 _ESCAPE_TO: Final = 65.0
 """/min: complete block has an escape rhythm no faster (ours; junctional escapes run at 40-60)."""
-_SINUS_TO: Final = 160.0
+_SINUS_TO: Final = 130.0
 """/min: faster atria are in tachycardia or flutter, where not every wave is meant to be conducted (ours)."""
 
 
@@ -106,18 +106,13 @@ def _premature(view: View, free: Samples, pp: float) -> Flags:
 
 
 def _block(view: View, free: Samples, pp: float) -> Statement | None:
-    if not free.size or not np.isfinite(pp) or pp < 60.0 / _SINUS_TO or _is_irregular(view, pp):
+    if not free.size or not np.isfinite(pp) or pp < 60.0 / _SINUS_TO or view.pp_spread > _ON_TIME:
         return None
     gap = np.searchsorted(view.at_s, free) - 1  # the interval that each lies in
     complete = _complete(view, free, pp)
     if complete is not None:
         return complete
     return _second_degree(view, free, np.bincount(gap, minlength=view.count - 1))
-
-
-def _is_irregular(view: View, pp: float) -> bool:
-    steps = np.diff(view.p_all_s)
-    return bool(np.median(np.abs(steps - pp)) > 0.12 * pp)
 
 
 def _nearest_pr_ms(view: View) -> Samples:

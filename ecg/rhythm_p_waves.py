@@ -28,6 +28,12 @@ _FREE_GAIN: Final = 0.55
 _FREE_GAIN_TO: Final = 1.9
 _APART_S: Final = 0.25
 _AFTER_T_S: Final = 0.10
+_P_SIGMA_S: Final = 0.022
+_LEAST_BUMP_MV: Final = 0.02
+_LEAST_FREE: Final = 4
+_MOST_MARKED: Final = 0.7
+_SLOW_RR_S: Final = 0.9
+"""Only in slow rhythms (under 67/min) is a P wave looked for that was marked nowhere (ours)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +62,68 @@ def p_waves_of(thin: Thin, at_s: Samples, p_s: Samples, on_s: Samples, t_peak_s:
     inside = (place > half) & (place < length - half - 1)
     known, place = known[inside], place[inside]
     shaping = usable[known]
-    if shaping.sum() < _LEAST_BEATS or length < 4 * half:
+    if length < 4 * half or at_s.size < 2:
         return nothing
     reach = np.arange(-half, half + 1)
-    pattern = _level(np.median(mv[:, place[shaping][:, None] + reach], axis=1))
+    clear = _clear(hz, length, at_s, on_s, t_peak_s)
+    pattern = None
+    if known.size < _MOST_MARKED * at_s.size and float(np.median(np.diff(at_s))) >= _SLOW_RR_S:
+        pattern = _unmarked_pattern(mv, hz, reach, clear)
+    if pattern is None and shaping.sum() >= _LEAST_BEATS:
+        pattern = _level(np.median(mv[:, place[shaping][:, None] + reach], axis=1))
+    if pattern is None:
+        return nothing
     likeness, gain = _held_against(mv, pattern)
+    free = _free(likeness, gain, hz, clear)
     out_like, out_gain = nothing.likeness.copy(), nothing.gain.copy()
+    if not known.size:
+        return PWaves(out_like, out_gain, free)
     near = np.clip(place[:, None] + np.arange(-round(_NEAR_S * hz), round(_NEAR_S * hz) + 1), 0, length - 1)
     best = np.argmax(gain[near], axis=1)
     rows = np.arange(known.size)
     out_like[known], out_gain[known] = likeness[near][rows, best], gain[near][rows, best]
-    free = _free(likeness, gain, hz, at_s, p_s, on_s, t_peak_s)
-    return PWaves(out_like, out_gain, free)
+    held = known[(out_like[known] >= _KEPT_LIKENESS) & (out_gain[known] >= _KEPT_GAIN)]
+    led = np.array([np.min(np.abs(p_s[held] - t), initial=np.inf) >= _APART_S for t in free], dtype=bool)
+    return PWaves(out_like, out_gain, free[led] if free.size else free)
+
+
+def _clear(hz: float, length: int, at_s: Samples, on_s: Samples, t_peak_s: Samples) -> Flags:
+    """bool [sample]: between two beats, away from QRS and the rise of T."""
+    t = t_peak_s - at_s
+    usual_t = float(np.nanmedian(t)) if np.isfinite(t).any() else 0.30
+    begins = at_s + np.where(np.isfinite(t), t, usual_t) + _AFTER_T_S
+    ends = np.where(np.isfinite(on_s), on_s, at_s - 0.05) - 0.05
+    clear = np.zeros(length, dtype=bool)
+    for begin, end in zip(begins[:-1], ends[1:], strict=True):
+        clear[max(0, int(begin * hz)) : max(0, int(end * hz))] = True
+    return clear
+
+
+def _unmarked_pattern(mv: Samples, hz: float, reach: npt.NDArray[np.int64], clear: Flags) -> Samples | None:
+    """[lead, sample]: a bump between the beats that comes again and again in one shape, None where there's none.
+
+    For a slow rhythm whose P waves lead no beat (complete block): the delineation has nothing to hold them to.
+    """
+    bump = np.exp(-0.5 * np.square(reach / hz / _P_SIGMA_S))
+    bump = _level(bump[None])[0]
+    windows = np.lib.stride_tricks.sliding_window_view(mv, reach.size, axis=1)
+    height = np.einsum("lnk,k->ln", windows, bump) / float(bump @ bump)
+    half = reach.size // 2
+    size = np.zeros(mv.shape[1])
+    size[half : half + height.shape[1]] = np.sqrt(np.square(height).mean(axis=0))
+    peaks = np.zeros(mv.shape[1], dtype=bool)
+    peaks[1:-1] = (size[1:-1] >= size[:-2]) & (size[1:-1] > size[2:])
+    found = np.flatnonzero(peaks & clear & (size > _LEAST_BUMP_MV))
+    places = np.rint(_spaced(found / hz, size[found]) * hz).astype(np.int64)
+    places = places[(places >= half) & (places < mv.shape[1] - half)]
+    if places.size < _LEAST_FREE:
+        return None
+    segments = _level(mv[:, places[:, None] + reach].transpose(1, 0, 2))
+    flat = segments.reshape(places.size, -1)
+    flat = flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-12)
+    alike = flat @ flat.T >= _FREE_LIKENESS
+    best = int(np.argmax(alike.sum(axis=1)))
+    return np.median(segments[alike[best]], axis=0) if alike[best].sum() >= _LEAST_FREE else None
 
 
 def _level(segments: Samples) -> Samples:
@@ -100,33 +156,12 @@ def _window_sums(values: Samples, count: int) -> Samples:
     return total[:, count:] - total[:, :-count]
 
 
-def _free(
-    likeness: Samples,
-    gain: Samples,
-    hz: float,
-    at_s: Samples,
-    p_s: Samples,
-    on_s: Samples,
-    t_peak_s: Samples,
-) -> Samples:
-    """s: where the mean P wave is found again, away from QRS, the rise of T and the P waves that lead a beat."""
-    fits = (likeness >= _FREE_LIKENESS) & (gain >= _FREE_GAIN) & (gain <= _FREE_GAIN_TO)
+def _free(likeness: Samples, gain: Samples, hz: float, clear: Flags) -> Samples:
+    """s: where the mean P wave is found between the beats."""
+    fits = (likeness >= _FREE_LIKENESS) & (gain >= _FREE_GAIN) & (gain <= _FREE_GAIN_TO) & clear
     fits[1:-1] &= (likeness[1:-1] >= likeness[:-2]) & (likeness[1:-1] >= likeness[2:])
-    found = np.flatnonzero(fits) / hz
-    if not found.size or at_s.size < 2:
-        return np.zeros(0)
-    before = np.searchsorted(at_s, found) - 1
-    keep = (before >= 0) & (before < at_s.size - 1)
-    found, before = found[keep], before[keep]
-    t = np.where(np.isfinite(t_peak_s), t_peak_s - at_s, np.nan)
-    usual_t = float(np.nanmedian(t)) if np.isfinite(t).any() else 0.30
-    since_r = found - at_s[before]
-    clear = since_r > np.where(np.isfinite(t[before]), t[before], usual_t) + _AFTER_T_S
-    onset = np.where(np.isfinite(on_s), on_s, at_s - 0.05)
-    clear &= found < onset[before + 1] - 0.05
-    own = p_s[before + 1]
-    clear &= ~(np.abs(found - own) < _APART_S)
-    return _spaced(found[clear], np.interp(found[clear], np.arange(likeness.size) / hz, likeness))
+    found = np.flatnonzero(fits)
+    return _spaced(found / hz, likeness[found])
 
 
 def _spaced(times: Samples, score: Samples) -> Samples:
@@ -135,4 +170,4 @@ def _spaced(times: Samples, score: Samples) -> Samples:
     for index in np.argsort(-score):
         if all(abs(times[index] - other) >= _APART_S for other in kept):
             kept.append(float(times[index]))
-    return np.sort(np.array(kept))
+    return np.sort(np.array(kept, dtype=np.float64))

@@ -20,6 +20,8 @@ _IDIO_BELOW: Final = 50.0
 """/min: below idioventricular, from here to 100 accelerated (ours; textbooks draw it at 40 to 60)."""
 _SURE: Final = 0.4
 _WIDE_MS: Final = 120.0
+_WIDE_TACHY_MS: Final = 135.0
+"""120 ms by definition; single beats of a tachycardia measure up to 15 ms wide of their median beat (ours)."""
 _SURELY_WIDE_MS: Final = 140.0
 _HARDLY_ABERRANT_MS: Final = 165.0
 """Aberrant conduction is seldom wider than 160 ms (Wellens 1978)."""
@@ -64,6 +66,8 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     v_share = float(view.is_v.mean())
     width = middle(view.width_ms)
     if rate > TACHY:
+        if width < _WIDE_TACHY_MS and v_share < 0.5:
+            return None
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
     if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.af > 0.5:
@@ -103,7 +107,7 @@ def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_sha
         key, sure = "wide_tachy", 0.7
     evidence = (
         Evidence("ventricular_rate", rate, "/min", "> 100 /min", source=AHA, **view.span(0, view.count - 1)),
-        Evidence("qrs_duration", width, "ms", ">= 120 ms", source=AHA),
+        Evidence("qrs_duration", width, "ms", f">= {_WIDE_TACHY_MS:.0f} ms", source=f"{AHA}; limit {OURS}"),
         Evidence("p_before_qrs", view.p_share, "1", "< 0.6", source=OURS),
         *((Evidence("free_p_waves", float(free), "1", ">= 2", source=AHA),) if free >= 2 else ()),
         Evidence("ventricular_signs", float(shape.ventricular_signs), "1", source="Vereckei 2008; Brugada 1991"),

@@ -97,14 +97,22 @@ class View:
     def pp_s(self) -> float:
         """The usual distance of neighbouring P waves, s; NaN with fewer than three."""
         steps = np.diff(self.p_all_s)
-        steps = steps[steps > 0.25]
-        return float(np.median(steps)) if steps.size > 1 else float("nan")
+        steps = np.sort(steps[steps > 0.25])
+        if steps.size < 2:
+            return float("nan")
+        # A P wave under a QRS or a T wave isn't seen: the longer distances may be two or three intervals.
+        least = float(np.median(steps[: (steps.size + 1) // 2]))
+        times = np.maximum(np.rint(steps / least), 1.0)
+        return float(np.median(steps / times))
 
     @property
     def pp_spread(self) -> float:
-        """Their median deviation as a share; NaN with fewer than three."""
-        steps = np.diff(self.p_all_s)
-        return float(np.median(np.abs(steps - self.pp_s)) / self.pp_s) if steps.size > 1 else float("nan")
+        """Median deviation from the usual distance or a multiple of it, as a share; NaN with fewer than three."""
+        usual = self.pp_s
+        if not np.isfinite(usual):
+            return float("nan")
+        times = np.diff(self.p_all_s) / usual
+        return float(np.median(np.abs(times - np.maximum(np.rint(times), 1.0))))
 
     @property
     def width(self) -> float:

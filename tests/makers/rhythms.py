@@ -566,8 +566,8 @@ def _pac_blocked(rng: Rng, seconds: float, rate: float | None) -> _Plan:
         plan.conducted(at, _PR)
         n += 1
         if n == early_at:
-            plan.p(at + 0.48 * step, "atrial")
-            at += 1.46 * step
+            plan.p(at + 0.62 * step, "between")
+            at += 1.60 * step
         else:
             at += step * (1 + 0.01 * rng.standard_normal())
     return plan
