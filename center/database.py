@@ -95,7 +95,8 @@ class Work:
         if row is None:
             return False
         for handler in self.subscriptions.get(event.kind, ()):
-            self.enqueue(event.clinic_id, handler, event.key, {"kind": event.kind, **event.payload})
+            payload = {"kind": event.kind, **event.payload}
+            self.enqueue(event.clinic_id, handler, event.key, payload, priority=event.priority)
         self.tell_pages(event.clinic_id, event.kind, event.payload)
         return True
 

@@ -28,6 +28,11 @@ class Event:
         raise NotImplementedError
 
     @property
+    def priority(self) -> int:
+        """Of the jobs that act on it; the higher goes first."""
+        return 0
+
+    @property
     def payload(self) -> dict[str, str | int | None]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "clinic_id"}
 
@@ -104,6 +109,11 @@ class PreliminaryReadMade(Event):
     @property
     def key(self) -> str:
         return f"{self.study_uid}:{self.model}:{self.version}:{self.input_digest}"
+
+    @property
+    def priority(self) -> int:
+        """A critical finding waits for nothing that is not one."""
+        return 10 if self.critical else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import pytest
 
 from center.codes import Role, Urgency
 from center.errors import Invalid, NotFound, WrongState
+from center.events import PreliminaryReadMade
+from center.identity import system_for
 from center.patients import PatientIdentity
 from center.reads import Decision, Tier
 from tests.makers.ecg_reads import POOR, ecg_read
@@ -239,6 +241,17 @@ def test_a_red_tier_makes_the_read_now_task(bench: Bench) -> None:
     assert "ST" in now.machine.text.zh and "machine_critical" in now.flags
     assert bench.query("select kind, key from worklist.task") == [("read_now", "helan_ecg:critical:st_elevation_mi")]
     assert not bench.notifier.told
+
+
+def test_what_a_red_tier_sets_going_goes_before_all_else(bench: Bench) -> None:
+    first, second = bench.arrive(), bench.arrive(modalities=frozenset({"ECG"}))
+    with bench.database.transaction(system_for(SHIGOU)) as work:
+        for case, critical in ((first, 0), (second, 1)):
+            work.emit(PreliminaryReadMade(SHIGOU, case.study_uid, "m", "1", "d", "read", critical))
+    rows = bench.query(
+        "select payload ->> 'study_uid' from center.job where handler = 'worklist.on_read' order by priority desc, id"
+    )
+    assert [uid for (uid,) in rows] == [second.study_uid, first.study_uid]
 
 
 def test_a_recording_that_nobody_can_read_may_still_be_red(bench: Bench) -> None:
