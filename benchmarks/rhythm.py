@@ -123,7 +123,7 @@ def mitdb() -> None:
         one = SignalInput(record.mv[:1].astype(np.float32), record.leads[:1], record.fs_hz)
         found = fibrillation.spans(strip_of(one, 250.0))
         mine = marks[marks["id"] == record.id]
-        truth = [mine[mine["symbol"] == symbol]["sample"].to_numpy() / record.fs_hz for symbol in "[]"]
+        truth = [np.asarray(mine[mine["symbol"] == symbol]["sample"]) / record.fs_hz for symbol in "[]"]
         if not found and not truth[0].size:
             continue
         inside = np.zeros(int(record.mv.shape[1] / record.fs_hz * 10), dtype=bool)
