@@ -60,8 +60,12 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "ReportOpened": ("worklist.settle",),
 }
 MODELS = Path(__file__).resolve().parent.parent / "models"
-#: Sending waits for others' machines, filing makes PDFs: neither may hold up a clock.
-LANES = (("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"))
+#: Sending waits for others' machines, filing makes PDFs, a morning's studies come all at once: none may hold up a clock
+#: or what a critical read asks for.
+LANES = (
+    ("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"),
+    ("worklist.open_case", "worklist.extend_case"),
+)  # fmt: skip
 
 
 def lanes(handlers: Mapping[str, Handler]) -> list[dict[str, Handler]]:
