@@ -253,7 +253,10 @@ def _lead(name: str) -> Coded:
 def _measured(m: Measurement, names: dict[str, tuple[str, str]]) -> bytes:
     value = -m.value if m.lead and m.key in _DOWNWARD else m.value
     name = Coded(names[m.key][0], "MDC", names[m.key][1]) if m.key in names else _concept(m.codes, m.key, m.en)
-    return number_item("CONTAINS", name, value, _unit(m.unit), _certainty(m.certainty))
+    about = (
+        [] if m.lead else _certainty(m.certainty)
+    )  # by lead the template has no place for it, and it doubles the tree
+    return number_item("CONTAINS", name, value, _unit(m.unit), about)
 
 
 def _statement(said: StatementLine) -> bytes:
