@@ -191,14 +191,15 @@ def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
     p_onset = np.where(np.isfinite(seconds[:, Mark.P_ON]), seconds[:, Mark.P_ON], p_s - 0.05)
     p_all_s, p_beat = _all_p(p_s, atrial.p_samples[atrial.p_beat < 0] / hz, held.free_s)
     is_fusion = beats.where(BeatClass.FUSION)
-    is_own = ~(is_v | is_s | is_paced | is_fusion)
+    # In fibrillation any beat may seem early: only beats of another shape are left out.
+    of_shape = ~(is_v | is_paced | is_fusion)
     is_seen = _seen_between(at_s, dead)
     like = np.nan_to_num(held.likeness)
     p_sure = np.asarray(waves.p_certainty, dtype=np.float64)
     return View(
         strip=strip,
         thin=thin,
-        af=af_probability(np.diff(at_s), is_own[1:] & is_own[:-1] & is_seen, p_sure[is_own], like[is_own]),
+        af=af_probability(np.diff(at_s), of_shape[1:] & of_shape[:-1] & is_seen, p_sure[of_shape], like[of_shape]),
         atrial=atrial,
         seconds=strip.mv.shape[1] / hz,
         at_s=at_s,
