@@ -8,26 +8,15 @@ looks again from there, knowing where the other leads and the other beats of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
-from ecg.waves_late import late_t, longer_t
-from ecg.waves_nets import (
-    CENTRE_TAPS_MS,
-    EDGE_TAPS_MS,
-    P_CENTRE_TAPS_MS,
-    T_EDGE_TAPS_MS,
-    Index,
-    Net,
-    Scene,
-    qrs_features,
-)
+from ecg.waves_nets import P_NEAR, P_WIDE, T_NEAR, T_WIDE, Index, Net, Scene, Taps, qrs_features
 from ecg.waves_steps import (
-    P_HALF_S,
-    T_HALF_S,
     consensus,
     first_look,
     p_places,
@@ -46,6 +35,19 @@ _SHOWN: Final = 0.5
 _EARLY: Final = 0.2
 _LATE: Final = 0.8
 """Overall onset: the leads' fifth (in twelve: between the second- and the third-earliest); offset likewise (ours, LUDB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Where the first and the second look at a wave go, and how far from its middle its height is taken, s."""
+
+    wide: Taps
+    near: Taps
+    half_s: float
+
+
+P_LOOKS: Final = Looks(P_WIDE, P_NEAR, 0.08)
+T_LOOKS: Final = Looks(T_WIDE, T_NEAR, 0.16)
 
 
 def delineate(strip: Strip, beats: Beats, made: Tables | None = None) -> Waves:
@@ -72,35 +74,18 @@ def _marked(views: Views, beats: Beats, made: Tables) -> tuple[Samples, Samples]
     """Marks [lead, beat, 9], grid samples, and the certainty of P [beat]."""
     scene = scene_of(views, np.clip(np.asarray(beats.at) / views.step, 0, views.length - 1))
     family = np.asarray(beats.family)
-    marks = np.full((views.fine.shape[0], len(beats), len(Mark)), np.nan)
+    marks = np.full((views.leads, len(beats), len(Mark)), np.nan)
     marks[..., Mark.QRS_ON] = _qrs_edge(scene, family, scene.on, made.qrs_on_first, made.qrs_on)
     marks[..., Mark.QRS_OFF] = _qrs_edge(scene, family, scene.off, made.qrs_off_first, made.qrs_off)
     marks[..., Mark.QRS_PEAK] = _main_peak(scene, marks)
     p_track, t_track, step = tracks(scene, made.track)
-    t = late_t(scene, t_places(scene, t_track, step, family), family)
-    marks[..., Mark.T_ON :] = _wave(
-        scene,
-        family,
-        t.at,
-        CENTRE_TAPS_MS,
-        T_EDGE_TAPS_MS,
-        T_HALF_S,
-        (made.t_first, made.t_on, made.t_peak, made.t_off),
-    )
-    longer_t(scene, marks, family)
+    t = t_places(scene, t_track, step, family)
+    marks[..., Mark.T_ON :] = _wave(scene, family, t.at, T_LOOKS, (made.t_first, made.t_on, made.t_peak, made.t_off))
     marks[:, ~t.is_there, Mark.T_ON :] = np.nan
     p = p_places(scene, p_track, step, family, t)
     certainty = np.where(p.is_there, presence(scene, family, p, t, made.presence), 0.0)
     certainty[beats.where(BeatClass.VENTRICULAR)] = 0.0
-    marks[..., : Mark.QRS_ON] = _wave(
-        scene,
-        family,
-        p.at,
-        P_CENTRE_TAPS_MS,
-        EDGE_TAPS_MS,
-        P_HALF_S,
-        (made.p_first, made.p_on, made.p_peak, made.p_off),
-    )
+    marks[..., : Mark.QRS_ON] = _wave(scene, family, p.at, P_LOOKS, (made.p_first, made.p_on, made.p_peak, made.p_off))
     marks[:, certainty < _SHOWN, : Mark.QRS_ON] = np.nan
     return _in_order(marks), certainty
 
@@ -117,23 +102,13 @@ def _qrs_edge(scene: Scene, family: Index, start: Samples, first: Net, second: N
     return anchor + second(seen)[..., 0] * grid_per_ms
 
 
-def _wave(
-    scene: Scene,
-    family: Index,
-    centre: Samples,
-    wide_ms: tuple[int, ...],
-    near_ms: tuple[int, ...],
-    half_s: float,
-    nets: tuple[Net, Net, Net, Net],
-) -> Samples:
+def _wave(scene: Scene, family: Index, centre: Samples, looks: Looks, nets: tuple[Net, Net, Net, Net]) -> Samples:
     """[lead, beat, 3]: onset, peak and offset of the wave about ``centre`` [beat], grid samples."""
-    sign, height = upright(scene, centre, half_s)
-    found = first_look(scene, nets[0], centre, wide_ms, sign, height)
-    out = np.empty_like(found)
-    for which, net in enumerate(nets[1:]):
-        anchor, seen = second_features(scene, found, which, family, near_ms, sign, height)
-        out[..., which] = anchor + net(seen)[..., 0] * (scene.views.hz / 1000.0)
-    return out
+    sign, height = upright(scene, centre, looks.half_s)
+    found = first_look(scene, nets[0], centre, looks.wide, sign, height)
+    anchor, seen = second_features(scene, found, family, looks.near, sign, height)
+    moved = np.stack([net(some)[..., 0] for net, some in zip(nets[1:], seen, strict=True)])
+    return np.moveaxis(anchor + moved * (scene.views.hz / 1000.0), 0, 2)
 
 
 def _main_peak(scene: Scene, marks: Samples) -> Samples:
@@ -144,7 +119,7 @@ def _main_peak(scene: Scene, marks: Samples) -> Samples:
     index = start[..., None] + np.arange(width)
     inside = index <= marks[..., Mark.QRS_OFF, None]
     lead = np.arange(start.shape[0])[:, None, None]
-    seen = views.fine[lead, np.clip(index, 0, views.length - 1)]
+    seen = views.fine.inside[lead, np.clip(index, 0, views.length - 1)]
     return start + np.where(inside, np.abs(seen - seen[..., :1]), -1.0).argmax(axis=2)
 
 

@@ -9,16 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ecg.strip import Samples
-from ecg.waves_nets import (
-    TRACK_STEP_MS,
-    Floats,
-    Index,
-    Net,
-    Scene,
-    track_features,
-    wave_features,
-)
-from ecg.waves_views import Views
+from ecg.waves_nets import TRACK_STEP_MS, Index, Net, Scene, Taps, track_features, wave_features
+from ecg.waves_views import Floats, Rows, Views
 
 QRS_BEFORE_S: Final = 0.16
 QRS_AFTER_S: Final = 0.24
@@ -29,39 +21,44 @@ T_AFTER_S: Final = 0.04
 LATEST_T_S: Final = 0.70
 P_BEFORE_S: Final = 0.02
 P_AFTER_T_S: Final = 0.04
-T_HALF_S: Final = 0.16
-P_HALF_S: Final = 0.08
 _UNLIKELY: Final = -11.0
 
 
 def scene_of(views: Views, at: Samples) -> Scene:
     """What the steps look at, for these views (live leads only) and QRS places (grid samples)."""
     hz = views.hz
-    velocity = np.sqrt((views.fine_slope**2).mean(axis=0))
-    soft = np.sqrt((views.smooth_slope**2).mean(axis=0))
+    velocity, soft = _common(views.fine_slope.inside), _common(views.smooth_slope.inside)
     on, off, fiducial, velocity_top = _qrs_span(velocity, at, hz)
     index = _windows(views.length, on - 0.02 * hz, int(0.24 * hz))
-    inside = np.arange(index.shape[1]) <= (off - on + 0.04 * hz)[:, None]
-    slope_top = np.where(inside, np.abs(views.fine_slope[:, index]), 0.0).max(axis=2)
-    seen = views.fine[:, index]
-    height = np.where(inside, seen, -np.inf).max(axis=2) - np.where(inside, seen, np.inf).min(axis=2)
+    outside = np.arange(index.shape[1]) > (off - on + 0.04 * hz)[:, None]
+    last = index.shape[1] - 1 - (~outside)[:, ::-1].argmax(axis=1)
+    index = np.where(outside, np.take_along_axis(index, last[:, None], axis=1), index)
+    seen = views.fine.inside[:, index]
+    height = np.maximum(seen.max(axis=2) - seen.min(axis=2), 1e-3).astype(np.float64)
     rr = np.diff(fiducial) / hz
     usual = float(np.median(rr)) if rr.size else 0.8
+    soft_scale = max(1e-3, float(np.median(soft[index].max(axis=1))))
     return Scene(
         views=views,
-        velocity=velocity,
-        soft_velocity=soft,
+        velocity=Rows.of(velocity[None]),
+        soft_velocity=Rows.of(soft[None]),
+        soft_log=Rows.of(np.log(soft + np.float32(0.005 * soft_scale))[None]),
         on=on,
         off=off,
         fiducial=fiducial,
-        slope_top=np.maximum(slope_top, 1e-3),
-        velocity_top=np.maximum(velocity_top, 1e-3),
-        height=np.maximum(height, 1e-3),
-        soft_scale=max(1e-3, float(np.median(np.where(inside, soft[index], 0.0).max(axis=1)))),
+        slope_top=np.maximum(np.abs(views.fine_slope.inside[:, index]).max(axis=2), 1e-3).astype(np.float64),
+        velocity_top=np.maximum(velocity_top, 1e-3).astype(np.float64),
+        height=height,
+        soft_scale=soft_scale,
         height_scale=max(1e-3, float(np.sqrt((np.median(height, axis=1) ** 2).mean()))),
         rr_before=np.append(usual, rr),
         rr_after=np.append(rr, usual),
     )
+
+
+def _common(slopes: Floats) -> Floats:
+    """[sample]: root mean square over the leads."""
+    return np.sqrt(np.einsum("ij,ij->j", slopes, slopes) / slopes.shape[0])
 
 
 def _windows(length: int, start: Samples, width: int) -> Index:
@@ -69,7 +66,7 @@ def _windows(length: int, start: Samples, width: int) -> Index:
     return np.clip(np.rint(start).astype(np.int64)[:, None] + np.arange(width), 0, length - 1)
 
 
-def _qrs_span(velocity: Samples, at: Samples, hz: float) -> tuple[Samples, Samples, Samples, Samples]:
+def _qrs_span(velocity: Floats, at: Samples, hz: float) -> tuple[Samples, Samples, Samples, Floats]:
     """Onset, offset, centre of energy (grid samples) and largest slope [beat], by the leads' common slope."""
     before, after = int(QRS_BEFORE_S * hz), int(QRS_AFTER_S * hz)
     start = np.rint(at - before)
@@ -92,16 +89,25 @@ def _qrs_span(velocity: Samples, at: Samples, hz: float) -> tuple[Samples, Sampl
 
 
 def consensus(found: Samples, fiducial: Samples, family: Index, hz: float) -> Floats:
-    """float32 [lead, beat, 4], units of 10 ms: where the other leads and the like beats have it, from where this one has it."""
-    by_leads = np.median(found, axis=0)
-    spread = np.quantile(found, (0.25, 0.75), axis=0) if found.shape[0] > 2 else np.stack((by_leads, by_leads))
-    usual = np.empty_like(found)
+    """float32 [..., lead, beat, 4], units of 10 ms: where the others have it, from where this lead has it in this beat.
+
+    The others: the middle, the early and the late quarter of the leads in this beat; this lead in the like beats.
+    """
+    ordered = np.sort(found, axis=-2)
+    n = found.shape[-2]
+    middle = (ordered[..., (n - 1) // 2, :] + ordered[..., n // 2, :]) / 2
     from_qrs = found - fiducial
+    usual = np.empty_like(found)
     for kind in np.unique(family):
         of = family == kind
-        usual[:, of] = np.median(from_qrs[:, of], axis=1, keepdims=True) + fiducial[of]
-    out = np.stack((by_leads - found, spread[0] - found, spread[1] - found, usual - found), axis=2)
-    return np.clip(out * (100.0 / hz), -6.0, 6.0).astype(np.float32)
+        few = np.sort(from_qrs[..., of], axis=-1)
+        m = few.shape[-1]
+        usual[..., of] = ((few[..., (m - 1) // 2] + few[..., m // 2]) / 2)[..., None] + fiducial[of]
+    out = np.empty((*found.shape, 4), np.float32)
+    for column, other in enumerate((middle, ordered[..., (n - 1) // 4, :], ordered[..., n - 1 - (n - 1) // 4, :])):
+        np.subtract(other[..., None, :], found, out=out[..., column], casting="same_kind")
+    np.subtract(usual, found, out=out[..., 3], casting="same_kind")
+    return np.clip(out * np.float32(100.0 / hz), -6.0, 6.0)
 
 
 def rounded(place: Samples) -> Index:
@@ -172,9 +178,21 @@ def _places(track: Floats, step: float, start: Samples, stop: Samples, base: Ind
         usual[of] = np.where(
             weight > 0, np.where(allowed[of], seen[of], 0.0).sum(axis=0) / np.maximum(weight, 1), _UNLIKELY
         )
-    best = np.where(allowed, seen + usual, -np.inf).argmax(axis=1)
+    both = seen + usual
+    best = np.where(allowed, both, -np.inf).argmax(axis=1)
     row = np.arange(best.size)
-    return Place((base + best) * step, seen[row, best], usual[row, best], np.asarray(allowed.any(axis=1)))
+    return Place(
+        (base + best + _summit(both, best)) * step, seen[row, best], usual[row, best], np.asarray(allowed.any(axis=1))
+    )
+
+
+def _summit(rows: Floats, best: Index) -> Samples:
+    """[row], -0.5..0.5: how far from its largest sample the parabola through it and its neighbours has its summit."""
+    row, inner = np.arange(best.size), np.clip(best, 1, rows.shape[1] - 2)
+    left, middle, right = (rows[row, inner + k].astype(np.float64) for k in (-1, 0, 1))
+    bend = left - 2.0 * middle + right
+    off = np.where(bend < -1e-6, 0.5 * (left - right) / np.minimum(bend, -1e-6), 0.0)
+    return np.where(inner == best, np.clip(off, -0.5, 0.5), 0.0)
 
 
 def presence_features(scene: Scene, family: Index, p: Place, t: Place) -> Floats:
@@ -209,27 +227,29 @@ def upright(scene: Scene, centre: Samples, half_s: float) -> tuple[Floats, Float
     """float32 [lead, beat]: which way the wave about ``centre`` [beat] points (+1, -1), and how high it is, mV."""
     views = scene.views
     half = round(half_s * views.hz)
-    seen = views.smooth[:, np.clip(rounded(centre)[:, None] + np.arange(-half, half + 1), 0, views.length - 1)]
-    line = np.linspace(0.0, 1.0, 2 * half + 1)
+    index = np.clip(rounded(centre)[:, None] + np.arange(-half, half + 1), 0, views.length - 1)
+    seen = views.smooth.inside[:, index]
+    line = np.linspace(0.0, 1.0, 2 * half + 1, dtype=np.float32)
     seen = seen - (seen[..., :1] + (seen[..., -1:] - seen[..., :1]) * line)
-    top = np.take_along_axis(seen, np.abs(seen).argmax(axis=2)[..., None], axis=2)[..., 0]
-    return np.where(top < 0, -1.0, 1.0).astype(np.float32), np.maximum(np.abs(top), 0.005).astype(np.float32)
+    high, low = seen.max(axis=2), seen.min(axis=2)
+    return np.where(-low > high, np.float32(-1.0), np.float32(1.0)), np.maximum(
+        np.maximum(high, -low), np.float32(0.005)
+    )
 
 
-def first_look(
-    scene: Scene, net: Net, centre: Samples, offsets_ms: tuple[int, ...], sign: Floats, height: Floats
-) -> Samples:
-    """[lead, beat, 3]: onset, peak, offset of the wave about ``centre`` [beat], grid samples."""
+def first_look(scene: Scene, net: Net, centre: Samples, taps: Taps, sign: Floats, height: Floats) -> Samples:
+    """[3, lead, beat]: onset, peak, offset of the wave about ``centre`` [beat], grid samples."""
     anchor = np.broadcast_to(rounded(centre), sign.shape)
-    return anchor[..., None] + net(wave_features(scene, anchor, offsets_ms, sign, height)) * (scene.views.hz / 1000.0)
+    found = net(wave_features(scene, anchor, taps, sign, height)).astype(np.float64)
+    return anchor + np.moveaxis(found, 2, 0) * (scene.views.hz / 1000.0)
 
 
 def second_features(
-    scene: Scene, found: Samples, which: int, family: Index, offsets_ms: tuple[int, ...], sign: Floats, height: Floats
+    scene: Scene, found: Samples, family: Index, taps: Taps, sign: Floats, height: Floats
 ) -> tuple[Index, Floats]:
-    """Anchors [lead, beat] at what the first look found, and the features of the second look there."""
-    anchor = rounded(found[..., which])
-    seen = wave_features(scene, anchor, offsets_ms, sign, height)
-    others = consensus(found[..., which], scene.fiducial, family, scene.views.hz)
-    width = ((found[..., 2] - found[..., 0]) * (10.0 / scene.views.hz))[..., None]
-    return anchor, np.concatenate((seen, others, width), axis=2, dtype=np.float32)
+    """Anchors [3, lead, beat] at what the first look found, and the features of the second look there."""
+    anchor = rounded(found)
+    seen = wave_features(scene, anchor, taps, sign, height)
+    others = consensus(found, scene.fiducial, family, scene.views.hz)
+    width = np.broadcast_to(((found[2] - found[0]) * (10.0 / scene.views.hz))[..., None], (*found.shape, 1))
+    return anchor, np.concatenate((seen, others, width), axis=3, dtype=np.float32)

@@ -15,10 +15,11 @@ from ecg.waves_nets import Floats, Net
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The regressions.  track: P and T middles; ``_first``: the first look at a wave; the others: second looks."""
+    """The regressions.  track: P and T middles; presence: of P; atria: neither, fibrillation, flutter; ``_first``: the first look at a wave; the others: second looks."""
 
     track: Net
     presence: Net
+    atria: Net
     qrs_on_first: Net
     qrs_on: Net
     qrs_off_first: Net

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy.typing as npt
 
 from ecg.strip import Samples, Strip
 
+Floats = npt.NDArray[np.float32]
+
 GRID_HZ: Final = 250.0
-"""Rate of the views: nothing above 40 Hz is left in them, so 4 ms steps with straight lines between lose nothing."""
+"""Rate of the views: little above 40 Hz is left in them, so 4 ms steps with straight lines between lose nothing."""
 
 WANDER_HZ: Final = 0.4
 """Below this is baseline wander (IEC 60601-2-25 asks for 0.67 Hz of a one-way filter; ours turns no phase)."""
@@ -21,42 +24,77 @@ FINE_HZ: Final = 40.0
 SMOOTH_HZ: Final = 14.0
 """Upper end for P and T: nine tenths of their energy lie below (ours)."""
 MARGIN_S: Final = 1.0
+LOOK_S: Final = 0.6
+"""Farther than any look reaches beyond the strip's ends, where the rows hold their last value."""
 SPIKE_BEFORE_S: Final = 0.006
 SPIKE_AFTER_S: Final = 0.010
 FLAT_MV: Final = 0.02
-"""A lead whose middle nine tenths span less is flat: no electrode, or nothing to mark (ours)."""
+"""A lead that swings less is flat: no electrode, or nothing to mark (ours)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """padded: float32 [row, sample], with ``margin`` samples of the last value held at either end."""
+
+    padded: Floats
+    margin: int
+
+    @classmethod
+    def of(cls, inside: Floats | Samples, margin: int = math.ceil(LOOK_S * 2 * GRID_HZ)) -> Rows:
+        rows, samples = inside.shape
+        padded = np.empty((rows, samples + 2 * margin), np.float32)
+        padded[:, margin : margin + samples] = inside
+        padded[:, :margin] = inside[:, :1]
+        padded[:, margin + samples :] = inside[:, -1:]
+        return cls(padded, margin)
+
+    @property
+    def length(self) -> int:
+        return self.padded.shape[1] - 2 * self.margin
+
+    @property
+    def inside(self) -> Floats:
+        """[row, sample] without the margins."""
+        return self.padded[:, self.margin : self.padded.shape[1] - self.margin]
+
+    def only(self, rows: npt.NDArray[np.int64]) -> Rows:
+        return replace(self, padded=np.ascontiguousarray(self.padded[rows]))
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
     """Views of a strip on a grid of ``hz``.  Grid sample k is strip sample ``k * step``.
 
-    fine, smooth: float64 [lead, k], mV, 0.4 Hz to 40 Hz and to 14 Hz.  fine_slope, smooth_slope: mV/s.
+    fine, smooth: mV, 0.4 Hz to 40 Hz and to 14 Hz.  fine_slope, smooth_slope: mV/s.
     live: bool [lead], the leads that show anything.
     """
 
     hz: float
     step: int
-    fine: Samples
-    fine_slope: Samples
-    smooth: Samples
-    smooth_slope: Samples
+    fine: Rows
+    fine_slope: Rows
+    smooth: Rows
+    smooth_slope: Rows
     live: npt.NDArray[np.bool_]
 
     def of(self, leads: npt.NDArray[np.int64]) -> Views:
         """These leads only."""
         return replace(
             self,
-            fine=self.fine[leads],
-            fine_slope=self.fine_slope[leads],
-            smooth=self.smooth[leads],
-            smooth_slope=self.smooth_slope[leads],
+            fine=self.fine.only(leads),
+            fine_slope=self.fine_slope.only(leads),
+            smooth=self.smooth.only(leads),
+            smooth_slope=self.smooth_slope.only(leads),
             live=self.live[leads],
         )
 
     @property
     def length(self) -> int:
-        return self.fine.shape[1]
+        return self.fine.length
+
+    @property
+    def leads(self) -> int:
+        return self.live.size
 
 
 def views_of(strip: Strip, spikes: npt.NDArray[np.int64] | None = None) -> Views:
@@ -66,34 +104,36 @@ def views_of(strip: Strip, spikes: npt.NDArray[np.int64] | None = None) -> Views
     """
     step = max(1, round(strip.fs_hz / GRID_HZ))
     hz = strip.fs_hz / step
-    samples = strip.mv.shape[1]
-    length = -(-samples // step)
+    length = -(-strip.mv.shape[1] // step)
     margin = int(MARGIN_S * hz)
     padded = _padded(_without(strip.mv, spikes, strip.fs_hz), margin * step, step)
-    spectrum = np.fft.rfft(padded, axis=1)
     points = padded.shape[1] // step
-    spectrum = spectrum[:, : points // 2 + 1] / step
-    f = np.arange(spectrum.shape[1]) * (hz / points)
-    rising = 1.0 - np.exp(-np.log(2.0) * (f / WANDER_HZ) ** 4)
-    slope = 2j * np.pi * f
-    kept = slice(margin, margin + length)
+    spectrum = np.fft.rfft(padded, axis=1)[:, : points // 2 + 1]
+    fine_gain, smooth_gain, slope = _gains(points, hz, step)
 
-    def view(top_hz: float, by: Samples | float) -> Samples:
-        gain = rising * np.exp(-np.log(2.0) / 2 * (f / top_hz) ** 2) * by
-        return np.fft.irfft(spectrum * gain, n=points, axis=1)[:, kept]
+    def view(gain: Floats | npt.NDArray[np.complex64]) -> Rows:
+        return Rows.of(np.fft.irfft(spectrum * gain, n=points, axis=1)[:, margin : margin + length])
 
-    low, high = np.quantile(strip.mv[:, :: max(1, samples // 2000)], (0.05, 0.95), axis=1)
-    full, soft = view(FINE_HZ, 1.0), view(SMOOTH_HZ, 1.0)
-    swing = full.max(axis=1, initial=0.0) - full.min(axis=1, initial=0.0)
+    fine = view(fine_gain)
+    swing = fine.inside.max(axis=1, initial=0.0) - fine.inside.min(axis=1, initial=0.0)
     return Views(
         hz=hz,
         step=step,
-        fine=full,
-        fine_slope=view(FINE_HZ, slope),
-        smooth=soft,
-        smooth_slope=view(SMOOTH_HZ, slope),
-        live=(swing > FLAT_MV) & np.isfinite(high - low),
+        fine=fine,
+        fine_slope=view(fine_gain * slope),
+        smooth=view(smooth_gain),
+        smooth_slope=view(smooth_gain * slope),
+        live=np.isfinite(swing) & (swing > FLAT_MV),
     )
+
+
+@lru_cache(maxsize=16)
+def _gains(points: int, hz: float, step: int) -> tuple[Floats, Floats, npt.NDArray[np.complex64]]:
+    """Gains [frequency] of the fine and the smooth view, and of the slope: half power at the named ends."""
+    f = np.arange(points // 2 + 1) * (hz / points)
+    rising = (1.0 - np.exp(-math.log(2.0) * (f / WANDER_HZ) ** 4)) / step
+    fine, smooth = (rising * np.exp(-math.log(2.0) / 2 * (f / top) ** 2) for top in (FINE_HZ, SMOOTH_HZ))
+    return fine.astype(np.float32), smooth.astype(np.float32), (2j * np.pi * f).astype(np.complex64)
 
 
 def _without(mv: Samples, spikes: npt.NDArray[np.int64] | None, fs_hz: float) -> Samples:
@@ -109,18 +149,15 @@ def _without(mv: Samples, spikes: npt.NDArray[np.int64] | None, fs_hz: float) ->
     return out
 
 
-def _padded(mv: Samples, margin: int, step: int) -> Samples:
-    """With ``margin`` samples of mirror image (turned about the end) at the begin and at least that at the end."""
+def _padded(mv: Samples, margin: int, step: int) -> Floats:
+    """float32, each lead from its middle, with at least ``margin`` samples of mirror image (turned about the end) around it."""
     samples = mv.shape[1]
     total = _easy_length(-(-(samples + 2 * margin) // step)) * step
     after = total - samples - margin
-    if samples < 2:
-        return np.pad(mv, ((0, 0), (margin, after)), mode="edge")
-    return (
-        np.pad(mv, ((0, 0), (margin, after)), mode="reflect", reflect_type="odd")
-        if samples > 2 * after
-        else np.pad(mv, ((0, 0), (margin, after)), mode="edge")
-    )
+    centred = (mv - (mv[:, :1] + mv[:, -1:]) / 2).astype(np.float32)
+    if samples > after:
+        return np.pad(centred, ((0, 0), (margin, after)), mode="reflect", reflect_type="odd")
+    return np.pad(centred, ((0, 0), (margin, after)), mode="edge")
 
 
 def _easy_length(least: int) -> int:
