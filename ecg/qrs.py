@@ -137,7 +137,7 @@ def _from_a_heart(energy: Energy, beats: Index, alike: Samples) -> npt.NDArray[n
     # Most of the beats around must look alike, not half of them: two forms in turn, each too rare to find its like
     # three times nearby, are a heart with ectopy and no noise.
     likeness = np.quantile(alike[near], _ALIKE_SHARE, axis=1)
-    sure = 5.0 * (likeness - 0.72) + np.median(clear[near], axis=1) - 1.2
+    sure = 5.0 * (likeness - 0.80) + np.median(clear[near], axis=1) - 1.2
     lone_p = (energy.tall[coarse] < _SMALL_MV) & (energy.blunt[coarse] > _BLUNT)
     return (sure >= 0) & ~lone_p
 
