@@ -48,7 +48,7 @@ _AGREEING: Final = 3
 _SMALL_MV: Final = 0.10
 _BLUNT: Final = 1.4
 _SHIFTS: Final = (-3, -1, 1, 3)
-_ALIKE_SHARE: Final = 0.75
+_ALIKE_SHARE: Final = 0.7
 _FEW_PAIRS: Final = 100_000
 
 
