@@ -208,9 +208,10 @@ def fit_ventricular(folder: Path) -> Samples:
         mv = record.mv[:1]
         at = qrs.detect(mv, record.fs_hz)
         strip = Strip(("ch0",), mv, record.fs_hz, record.fs_hz, mv.shape[1], np.ones(mv.shape, dtype=bool))
-        shapes, seconds = beats.shapes_of(strip, at), at / record.fs_hz
+        shapes, times = beats.shapes_of(strip, at), beats.times_of(at / record.fs_hz)
         family = beats.families(shapes)
-        table = beats.signs(shapes, family, beats.dominant_of(family, seconds), seconds)
+        dominant = beats.dominant_of(family, times)
+        table = beats.signs(shapes, family, dominant, beats.usual_shape(shapes, family == dominant), times)
         mine, yours = ec57.pairing(truth[record.id].at, at, int(ec57.WINDOW_S * record.fs_hz))
         letters = np.full(at.size, "-")
         letters[yours] = [truth[record.id].classes[k] for k in mine]

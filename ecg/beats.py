@@ -1,4 +1,8 @@
-"""What each beat is: families of like shape, the classes of ANSI/AAMI EC57, and a pacemaker's spikes."""
+"""What each beat is: families of like shape, the classes of ANSI/AAMI EC57, and a pacemaker's spikes.
+
+Every threshold here is ours: those of classes set on MIT-BIH's DS1 (lead 0) and PTB-XL's folds 7 and 8, those of spikes
+looked at on LUDB and made recordings.  Fusion beats are not told apart: they come out as normal or ventricular.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,7 @@ _STEADY: Final = 0.15
 _STEADY_RUN: Final = 0.08
 _NOT_EARLY_LOG: Final = -0.03
 _CUT_ODDS: Final = 3.0
+_EARLY_SCALE: Final = 0.05
 _ORDER: Final = (BeatClass.NORMAL, BeatClass.SUPRAVENTRICULAR, BeatClass.VENTRICULAR, BeatClass.PACED)
 
 
@@ -68,13 +73,14 @@ def classify(strip: Strip, at: npt.NDArray[np.int64]) -> Beats:
         none = np.zeros(0)
         return Beats(at, (), np.zeros(0, dtype=np.int64), 0, none, spikes)
     shapes = shapes_of(strip, at)
-    seconds = at / strip.fs_hz
     family = families(shapes)
-    dominant = dominant_of(family, seconds)
-    ventricular = ventricular_odds(signs(shapes, family, dominant, seconds), _on_time(seconds))
+    times = times_of(at / strip.fs_hz)
+    dominant = dominant_of(family, times)
+    usual = usual_shape(shapes, family == dominant)
+    ventricular = ventricular_odds(signs(shapes, family, dominant, usual, times), times)
     cut = (at < _FROM_S * strip.fs_hz) | (at >= strip.mv.shape[1] - _TO_S * strip.fs_hz)
     ventricular = ventricular - _CUT_ODDS * cut  # part of its shape is not there to be judged
-    supra = supraventricular_odds(shapes, family, dominant, seconds)
+    supra = supraventricular_odds(usual, times)
     paced = _is_paced(at, spikes, strip.fs_hz)
     kinds, certainty = _kinds(ventricular, supra, paced)
     return Beats(at, kinds, family, dominant, certainty, spikes)
@@ -83,17 +89,28 @@ def classify(strip: Strip, at: npt.NDArray[np.int64]) -> Beats:
 # ------------------------------------------------------------------------------------------------ shapes
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """beats: float32 [beat, lead, sample], mV in the shape band, with ``_SHIFT`` samples to spare at either end."""
+    """beats: float32 [beat, lead, sample], mV in the shape band, with ``_SHIFT`` samples to spare at either end.
+
+    units: float32 [shift, beat, value]: every beat flat and of length one, read -_SHIFT.._SHIFT samples later.
+    """
 
     beats: Floats
     fs_hz: float
+    units: Floats
 
     def moved(self, by: Index) -> Floats:
-        """[beat, lead * sample]: each beat read ``by`` samples later (-_SHIFT..+_SHIFT)."""
-        n, leads, length = self.beats.shape
+        """[beat, lead * sample], mV: each beat read ``by`` samples later (-_SHIFT.._SHIFT)."""
+        n, _, length = self.beats.shape
         width = length - 2 * _SHIFT
-        index = (by + _SHIFT)[:, None] + np.arange(width)
-        return np.take_along_axis(self.beats, index[:, None, :], axis=2).reshape(n, leads * width)
+        out = np.empty((n, self.beats.shape[1] * width), dtype=np.float32)
+        for shift in np.unique(by).tolist():
+            out[by == shift] = _flat(self.beats[by == shift], shift)
+        return out
+
+
+def _flat(rows: Floats, shift: int) -> Floats:
+    width = rows.shape[2] - 2 * _SHIFT
+    return rows[:, :, _SHIFT + shift : _SHIFT + shift + width].reshape(rows.shape[0], -1)
 
 
 def shapes_of(strip: Strip, at: Index) -> Shapes:
@@ -101,30 +118,24 @@ def shapes_of(strip: Strip, at: Index) -> Shapes:
     before, after = round(_FROM_S * rate) + _SHIFT, round(_TO_S * rate) + _SHIFT
     centre = np.rint(at * (rate / strip.fs_hz)).astype(np.int64)
     index = np.clip(centre[:, None] + np.arange(-before, after + 1), 0, band.shape[1] - 1)
-    return Shapes(np.ascontiguousarray(band.real[:, index].transpose(1, 0, 2)), rate)
+    beats = np.ascontiguousarray(band.real[:, index].transpose(1, 0, 2))
+    return Shapes(beats, rate, np.stack([_unit(_flat(beats, shift)) for shift in range(-_SHIFT, _SHIFT + 1)]))
 
 
 def _unit(rows: Floats) -> Floats:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    return rows / np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None], 1e-6)
 
 
 def _likeness(shapes: Shapes, templates: Floats) -> tuple[Floats, Index]:
     """Correlation [beat, template] at the best shift, and that shift."""
-    n = shapes.beats.shape[0]
-    best = np.full((n, templates.shape[0]), -2.0, dtype=np.float32)
-    shift = np.zeros(best.shape, dtype=np.int64)
-    target = _unit(templates).T
-    for by in range(-_SHIFT, _SHIFT + 1):
-        now = _unit(shapes.moved(np.full(n, by))) @ target
-        better = now > best
-        best[better], shift[better] = now[better], by
-    return best, shift
+    each = shapes.units @ _unit(templates).T
+    return each.max(axis=0), each.argmax(axis=0) - _SHIFT
 
 
 def families(shapes: Shapes) -> Index:
     """int64 [beat]: 0 the largest family.  Centres are the beats that most others look like; then all are assigned."""
     n = shapes.beats.shape[0]
-    rows = _unit(shapes.moved(np.zeros(n, dtype=np.int64)))
+    rows = shapes.units[_SHIFT]
     sampled = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
     alike = rows[sampled] @ rows[sampled].T >= _ALIKE
     free = np.ones(sampled.size, dtype=bool)
@@ -138,7 +149,7 @@ def families(shapes: Shapes) -> Index:
     for _ in range(2):
         likeness, shift = _likeness(shapes, np.stack(templates))
         family = likeness.argmax(axis=1)
-        aligned = _unit(shapes.moved(shift[np.arange(n), family]))
+        aligned = shapes.units[shift[np.arange(n), family] + _SHIFT, np.arange(n)]
         templates = [aligned[family == k].mean(axis=0) for k in range(len(templates)) if (family == k).any()]
         templates = _merged(templates)
     family = _likeness(shapes, np.stack(templates))[0].argmax(axis=1)
@@ -159,18 +170,31 @@ def _merged(templates: list[Floats]) -> list[Floats]:
 
 
 # ------------------------------------------------------------------------------------------------ signs
-def signs(shapes: Shapes, family: Index, dominant: int, seconds: Samples) -> Samples:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """template: float32 [value], the median of the dominant family's beats, mV.  alike: float64 [beat], correlation
+    with it at the best shift; shift: int64 [beat], samples."""
+
+    template: Floats
+    alike: Samples
+    shift: Index
+
+
+def usual_shape(shapes: Shapes, members: npt.NDArray[np.bool_]) -> Usual:
+    template = np.median(_flat(shapes.beats[members], 0), axis=0)
+    likeness, shifts = _likeness(shapes, template[None])
+    return Usual(template, likeness[:, 0].astype(np.float64), shifts[:, 0])
+
+
+def signs(shapes: Shapes, family: Index, dominant: int, main: Usual, times: Times) -> Samples:
     """float64 [beat, sign]: what the classes are told by; times against the usual interval, shapes against the
     dominant family's.  Logarithms, so that twice and half weigh the same."""
     n = family.size
-    before, after, usual, irregular = _intervals(seconds)
+    before, after, usual, irregular = times.before, times.after, times.usual, times.irregular
     early, late, whole = np.log(before / usual), np.log(after / usual), np.log((before + after) / (2 * usual))
     members = family == dominant
-    still = shapes.moved(np.zeros(n, dtype=np.int64))
-    template = np.median(still[members], axis=0)
-    likeness, shifts = _likeness(shapes, template[None])
-    alike, shift = likeness[:, 0], shifts[:, 0]
-    moved = shapes.moved(shift)
+    template, alike = main.template, main.alike
+    moved = shapes.moved(main.shift)
     size = np.log(np.maximum(np.linalg.norm(moved, axis=1), 1e-4) / max(float(np.linalg.norm(template)), 1e-4))
     apart = np.linalg.norm(moved - template, axis=1) / max(float(np.linalg.norm(template)), 1e-4)
     spread, slow = np.log(_spread_ms(shapes)), _slowness(shapes)
@@ -188,7 +212,7 @@ def signs(shapes: Shapes, family: Index, dominant: int, seconds: Samples) -> Sam
         vary = np.median(np.abs(around - usually[:, None]), axis=1)
         return np.log1p(np.maximum(values - usually, 0.0) / (vary + floor))
 
-    unlike = 1.0 - alike.astype(np.float64)
+    unlike = 1.0 - alike
     odd = np.minimum(unlike, 1.0)
     prematurity = np.maximum(-early - 0.08, 0.0)
     calm = np.exp(-irregular / 0.08)
@@ -219,24 +243,35 @@ def signs(shapes: Shapes, family: Index, dominant: int, seconds: Samples) -> Sam
     return np.column_stack(columns)
 
 
-def _intervals(seconds: Samples) -> tuple[Samples, Samples, Samples, Samples]:
-    """Per beat, s: the interval before, the one after, the usual one around there, and how much they vary: the median
-    change from one mean of two intervals to the next over the usual one (an early beat and its pause leave it alone).
-    """
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Per beat, s: the interval before, the one after, the usual one around there (for_long: far around), and how much
+    they vary: the median change from one interval to the next over the usual one."""
+
+    before: Samples
+    after: Samples
+    usual: Samples
+    for_long: Samples
+    irregular: Samples
+
+
+def times_of(seconds: Samples) -> Times:
+    """The usual interval is that between beats or, where early beats and their pauses alternate with others, half of
+    that between every second one."""
     n = seconds.size
     if n < 3:
         one = np.full(n, max(float(seconds[-1] - seconds[0]), 0.5) if n == 2 else 1.0)
-        return one, one, one, np.zeros(n)
+        return Times(one, one, one, one, np.zeros(n))
     rr = np.diff(seconds)
     before, after = np.concatenate([rr[:1], rr]), np.concatenate([rr, rr[-1:]])
-    width = min(_USUAL_BEATS, n) | 1
-    half = width // 2
-    usual = np.median(_windows(before, half), axis=1)
-    pair = (before + after) / 2
-    steady = np.median(_windows(pair, half), axis=1)
+    half = (min(_USUAL_BEATS, n) | 1) // 2
+    near = _windows(before, half)
+    usual = np.median(near, axis=1)
+    steady = np.median(_windows((before + after) / 2, half), axis=1)
     usual = np.maximum(usual, np.minimum(steady, 1.25 * usual))
-    irregular = np.median(np.abs(np.diff(_windows(before, half), axis=1)), axis=1) / usual
-    return before, after, usual, irregular
+    irregular = np.median(np.abs(np.diff(near, axis=1)), axis=1) / usual
+    for_long = np.median(_windows(before, min(_LONG_BEATS // 2, n - 1)), axis=1)
+    return Times(before, after, usual, for_long, irregular)
 
 
 def _windows(values: Samples, half: int) -> Samples:
@@ -263,10 +298,9 @@ def _slowness(shapes: Shapes) -> Samples:
     return 0.5 * np.log(np.maximum(size, 1e-9) / np.maximum(slope, 1e-9))
 
 
-def dominant_of(family: Index, seconds: Samples) -> int:
+def dominant_of(family: Index, times: Times) -> int:
     """The largest family that is not made of early beats."""
-    before, _, usual, _ = _intervals(seconds)
-    early = before / usual
+    early = times.before / times.usual
     for k in range(int(family.max()) + 1):
         if np.median(early[family == k]) > _EARLY:
             return k
@@ -274,30 +308,22 @@ def dominant_of(family: Index, seconds: Samples) -> int:
 
 
 # ------------------------------------------------------------------------------------------------ classes
-def ventricular_odds(table: Samples, on_time: npt.NDArray[np.bool_]) -> Samples:
+def ventricular_odds(table: Samples, times: Times) -> Samples:
     """float64 [beat]: log odds that a beat comes from a ventricle.  One that is neither early nor followed by a pause
     must look the more like it: an odd shape alone may be noise."""
+    on_time = (np.log(times.usual / times.before) < _ON_TIME) & (np.log(times.after / times.usual) < _ON_TIME)
     return table @ np.asarray(VENTRICULAR[1:]) + VENTRICULAR[0] - _ON_TIME_ODDS * on_time
 
 
-def _on_time(seconds: Samples) -> npt.NDArray[np.bool_]:
-    before, after, usual, _ = _intervals(seconds)
-    return (np.log(usual / before) < _ON_TIME) & (np.log(after / usual) < _ON_TIME)
-
-
-def supraventricular_odds(shapes: Shapes, family: Index, dominant: int, seconds: Samples) -> Samples:
+def supraventricular_odds(main: Usual, times: Times) -> Samples:
     """float64 [beat]: above zero for a beat of the dominant shape that comes early, alone or in a run that begins with
-    a sudden step, where the rhythm is otherwise steady.  Ours; thresholds set on MIT-BIH's DS1."""
-    n = family.size
-    before, after, usual, irregular = _intervals(seconds)
-    template = np.median(shapes.moved(np.zeros(n, dtype=np.int64))[family == dominant], axis=0)
-    alike = _likeness(shapes, template[None])[0][:, 0].astype(np.float64)
-    single = np.log(usual / before) - 2.0 * irregular - _EARLY_LOG
-    single = np.where((irregular < _STEADY) & (np.log(after / usual) > _NOT_EARLY_LOG), single, -1.0)
-    for_long = np.log(np.median(_windows(before, min(_LONG_BEATS // 2, max(n - 1, 0))), axis=1) / before)
-    run = np.where(_in_sudden_run(before, for_long) & (irregular < _STEADY_RUN), for_long - _EARLY_LOG, -1.0)
-    odds = np.maximum(single, run) / 0.05
-    return np.where(alike > _SAME_SHAPE, np.clip(odds, -6.0, 6.0), -6.0)
+    a sudden step, where the rhythm is otherwise steady.  Ours; set on MIT-BIH's DS1 and PTB-XL's folds 7 and 8."""
+    single = np.log(times.usual / times.before) - 2.0 * times.irregular - _EARLY_LOG
+    alone = (times.irregular < _STEADY) & (np.log(times.after / times.usual) > _NOT_EARLY_LOG)
+    early = np.log(times.for_long / times.before)
+    in_run = _in_sudden_run(times.before, early) & (times.irregular < _STEADY_RUN)
+    odds = np.maximum(np.where(alone, single, -1.0), np.where(in_run, early - _EARLY_LOG, -1.0)) / _EARLY_SCALE
+    return np.where(main.alike > _SAME_SHAPE, np.clip(odds, -6.0, 6.0), -6.0)
 
 
 def _in_sudden_run(before: Samples, early: Samples) -> npt.NDArray[np.bool_]:
