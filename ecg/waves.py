@@ -15,6 +15,7 @@ import numpy as np
 
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
+from ecg.waves_late import late_t, longer_t
 from ecg.waves_nets import P_NEAR, P_WIDE, T_NEAR, T_WIDE, Index, Net, Scene, Taps, qrs_features
 from ecg.waves_steps import (
     consensus,
@@ -79,8 +80,9 @@ def _marked(views: Views, beats: Beats, made: Tables) -> tuple[Samples, Samples]
     marks[..., Mark.QRS_OFF] = _qrs_edge(scene, family, scene.off, made.qrs_off_first, made.qrs_off)
     marks[..., Mark.QRS_PEAK] = _main_peak(scene, marks)
     p_track, t_track, step = tracks(scene, made.track)
-    t = t_places(scene, t_track, step, family)
+    t = late_t(scene, t_places(scene, t_track, step, family), family)
     marks[..., Mark.T_ON :] = _wave(scene, family, t.at, T_LOOKS, (made.t_first, made.t_on, made.t_peak, made.t_off))
+    longer_t(scene, marks, family)
     marks[:, ~t.is_there, Mark.T_ON :] = np.nan
     p = p_places(scene, p_track, step, family, t)
     certainty = np.where(p.is_there, presence(scene, family, p, t, made.presence), 0.0)

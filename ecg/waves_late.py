@@ -81,14 +81,14 @@ def longer_t(scene: Scene, marks: Samples, family: Index) -> None:
 def _common(scene: Scene, of: Index) -> Samples:
     """[sample from the QRS's end]: the leads' root mean square distance from the level before the QRS, mV, the middle
     one of these beats, as far as they have room before the next P wave."""
-    views, hz = scene.views, scene.views.hz
+    views, smooth, hz = scene.views, scene.views.smooth.inside.astype(np.float64), scene.views.hz
     after = np.append(scene.on[1:], views.length + _BEFORE_NEXT_S * hz)[of]
     room = np.median(np.minimum(after - _BEFORE_NEXT_S * hz, views.length) - scene.off[of])
     length = int(np.clip(room, 0, _UNTIL_S * hz))
     index = np.clip(rounded(scene.off[of])[:, None] + np.arange(length), 0, views.length - 1)
     before = np.clip(rounded(scene.on[of])[:, None] - np.arange(round(0.016 * hz)), 0, views.length - 1)
     # The middle beat, not the mean: a premature beat that follows some of them is no T wave.
-    usual = np.median(views.smooth[:, index] - views.smooth[:, before].mean(axis=2, keepdims=True), axis=1)
+    usual = np.median(smooth[:, index] - smooth[:, before].mean(axis=2, keepdims=True), axis=1)
     return np.sqrt((usual**2).mean(axis=0))
 
 
