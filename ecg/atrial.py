@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ecg.flutter import seen
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
 from ecg.waves_nets import Index, Scene
@@ -24,6 +25,8 @@ F_BAND_HZ: Final = (3.0, 12.0)
 F_NEAR_HZ: Final = 0.6
 FREE_ODDS: Final = 1.5
 """Log odds on the track from which a wave that no QRS follows counts as P (ours)."""
+_WIDE_AND_FAST: Final = 100.0
+_WIDE_S: Final = 0.12
 APART_S: Final = 0.20
 BACKED_S: Final = 0.06
 
@@ -69,8 +72,12 @@ def evidence(strip: Strip, beats: Beats, waves: Waves, made: Tables | None = Non
     odds = made.atria(view.features[None])[0].astype(np.float64)
     weight = np.exp(odds - odds.max())
     _, af, flutter = weight / weight.sum()
+    f_hz = view.f_hz
     if len(beats) < FEWEST_BEATS:
         af = flutter = 0.0
+    elif _may_flutter(view, waves) and (folded := seen(strip, beats)) is not None:
+        flutter, f_hz = max(float(flutter), folded.probability), folded.rate / 60.0
+        af = min(float(af), 1.0 - flutter)
     own = waves.p_certainty * (1.0 - max(af, flutter))
     peaks, owner = _all_p(view, waves, own, step=view.scene.views.step, is_sinus=af + flutter < 0.5)
     apart = np.diff(peaks) * (1000.0 / strip.fs_hz)
@@ -87,12 +94,22 @@ def evidence(strip: Strip, beats: Beats, waves: Waves, made: Tables | None = Non
         pr_spread_ms=float(pr.std()) if pr.size > 2 else float("nan"),
         p_coherence=view.coherence,
         rr_irregularity=view.irregularity,
-        f_hz=view.f_hz,
+        f_hz=f_hz,
         f_concentration=view.f_concentration,
         f_mv=view.f_mv,
         af_probability=float(af),
         flutter_probability=float(flutter),
     )
+
+
+def _may_flutter(view: Seen, waves: Waves) -> bool:
+    """Whether flutter may be asked for: not where the beats are wide and fast."""
+    rate = 60.0 / max(float(np.median(view.scene.rr_after)), 0.2)
+    width_s = np.nanmedian(np.append(waves.overall[:, Mark.QRS_OFF] - waves.overall[:, Mark.QRS_ON], 0.0)) / (
+        view.scene.views.hz * view.scene.views.step
+    )
+    # A wide tachycardia is ventricular until a person says otherwise.
+    return not (rate >= _WIDE_AND_FAST and width_s >= _WIDE_S)
 
 
 def without_false_p(waves: Waves, atrial: Atrial) -> Waves:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from ecg import (
     statements,
 )
 from ecg import waves as delineation
-from ecg.marks import Beats, Measurements, MedianBeat, Rhythm, Statement, Waves
+from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
 from ecg.strip import Strip, strip_of
 
@@ -31,6 +31,18 @@ SHORTEST_S: Final = 4.0
 """Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
 
 
+_FAST: Final = 120.0
+_WIDE_MS: Final = 140.0
+"""Above the 120 ms of a wide-QRS tachycardia by what a boundary may be off (ours)."""
+_RHYTHMS: Final = frozenset(
+    {
+        *("sinus_rhythm", "sinus_tachy", "afib", "aflutter", "atrial_tachy", "atrial_rhythm", "svt", "psvt"),
+        *("junctional_tachy", "junctional_acc", "narrow_tachy", "vt", "vt_poly", "torsades", "vf", "v_flutter"),
+        *("wide_tachy", "paced_a", "paced_v", "paced_dual", "aivr", "fascicular_tachy"),
+    }
+)
+_ENOUGH_LEADS: Final = 3
+_FEW_LEADS_CERTAINTY: Final = 0.45
 _LIVING_S: Final = 2
 _LIVING_SHARE: Final = 1 / 3
 _SILENT_MV: Final = 0.15
@@ -93,8 +105,34 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     rhythmic = rhythm.analyse(strip, found, marked, atria, spans)
     marked = marked.without_p(~rhythmic.has_p)
     middle = median.median_beat(strip, found, marked)
-    measured = measure.measure(strip, found, marked, middle, rhythmic)
-    return Stages(found, marked, middle, measured, rhythmic)
+    measured = _doubted(measure.measure(strip, found, marked, middle, rhythmic), len(strip.leads))
+    return Stages(found, marked, middle, measured, _named(rhythmic, measured))
+
+
+def _named(rhythm: Rhythm, measured: Measurements) -> Rhythm:
+    """The rhythm; a fast and wide one that has no name is called what it is, and never left without an alarm."""
+    rate, width = measured.get("heart_rate"), measured.get("qrs_duration")
+    if rate is None or width is None or rate < _FAST or width < _WIDE_MS:
+        return rhythm
+    if any(s.key in _RHYTHMS for s in rhythm.statements):
+        return rhythm
+    seen = (
+        Evidence("heart_rate", rate, "/min", f">= {_FAST:g} /min", source="AHA 2007"),
+        Evidence("qrs_duration", width, "ms", f">= {_WIDE_MS:g} ms", source="AHA 2007"),
+    )
+    named = (*rhythm.statements, Statement("wide_tachy", 0.6, seen))
+    return replace(rhythm, statements=named, facts=rhythm.facts | {"fills_strip": 1.0})
+
+
+def _doubted(measured: Measurements, leads: int) -> Measurements:
+    """With few leads nobody can say that T has ended: QT is told, but doesn't alarm by itself (certainty under 0.5)."""
+    if leads >= _ENOUGH_LEADS:
+        return measured
+    values = {
+        key: replace(q, certainty=min(q.certainty, _FEW_LEADS_CERTAINTY)) if key.startswith(("qt", "jt")) else q
+        for key, q in measured.values.items()
+    }
+    return replace(measured, values=values)
 
 
 def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:

@@ -40,6 +40,10 @@ BLOCK_S: Final = 60.0
 MARGIN_S: Final = 5.0
 AF_LEAST_S: Final = 30.0
 """Atrial fibrillation is an episode from 30 s on (ESC 2020, 2024)."""
+_SAME_BEAT_S: Final = 0.15
+"""EC57's window: marks nearer to each other are one beat."""
+_MANY_SHARE: Final = 10.0
+"""Percent of ventricular beats from which the heart itself may suffer (ESC 2022, ventricular arrhythmias, 7.1.3)."""
 _SUSTAINED_S: Final = 30.0
 _MOST_FAMILIES: Final = 64
 _FAMILY_HZ: Final = 125.0
@@ -171,6 +175,8 @@ def _take(whole: _Whole, strip: Strip, begin: int, start: int, stop: int, fs_hz:
     stages = engine.analyse(strip, quality)
     at = begin + strip.in_source(stages.beats.at)
     mine = (at >= start) & (at < stop)
+    if whole.logs:  # a beat on the seam, seen from either side a few samples apart, is one
+        mine &= at > whole.logs[-1].at[-1] + _SAME_BEAT_S * fs_hz
     marks = np.full((at.size, 9), NO_MARK, dtype=np.int64)
     there = np.isfinite(stages.waves.overall)
     marks[there] = begin + strip.in_source(stages.waves.overall[there])
@@ -253,9 +259,13 @@ def _finished(whole: _Whole, seconds: float, fs_hz: float, profile: str, age_yea
     events = _events(log, whole)
     measured = _measured(whole.measured, log)
     facts = _facts(whole, log, events)
-    said = statements.validated(
-        (*_rhythm_statements(whole, log, events, af_s), *_form_statements(whole.said), *_readable(whole, log, seconds))
+    found = (
+        *_rhythm_statements(whole, log, events, af_s),
+        *_form_statements(whole.said),
+        *_readable(whole, log, seconds),
     )
+    grave = (Statement("abnormal", 0.9),) if any(statements.makes_abnormal(s) for s in found) else ()
+    said = statements.validated((*found, *grave))
     rate = measured.get("heart_rate")
     rhythm = Rhythm(said, np.zeros(0, dtype=bool), rate, measured.get("atrial_rate"), facts)
     return LongReading(
@@ -390,6 +400,11 @@ def _ectopy(log: BeatLog, events: tuple[Event, ...]) -> Iterator[Statement]:
         if count:
             share = 100.0 * count / len(log)
             yield Statement(key, 0.9, (Evidence("beats", float(count), "1"), Evidence("share_of_beats", share, "%")))
+    if len(log) and 100.0 * float(log.where(BeatClass.VENTRICULAR).mean()) >= _MANY_SHARE:
+        share = 100.0 * float(log.where(BeatClass.VENTRICULAR).mean())
+        yield Statement(
+            "abnormal", 0.9, (Evidence("share_of_beats", share, "%", f">= {_MANY_SHARE:g} %", source="ESC 2022"),)
+        )
     for key in ("vt", "vt_nonsustained", "bigeminy_v", "trigeminy_v", "svt"):
         found = [e for e in events if e.key == key]
         if found:

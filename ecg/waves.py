@@ -156,6 +156,12 @@ def _overall(by_lead: Samples) -> Samples:
     ):
         column = list(marks)
         out[:, column] = quantile_over_leads(by_lead[..., column], part)
+    out = _in_order(out)
+    out[:-1, Mark.T_OFF] = np.fmin(
+        out[:-1, Mark.T_OFF], np.where(np.isnan(out[:-1, Mark.T_OFF]), np.nan, out[1:, Mark.QRS_ON])
+    )
+    out[:-1, Mark.T_PEAK] = np.minimum(out[:-1, Mark.T_PEAK], out[:-1, Mark.T_OFF])
+    out[:-1, Mark.T_ON] = np.minimum(out[:-1, Mark.T_ON], out[:-1, Mark.T_PEAK])
     return out
 
 

@@ -41,6 +41,7 @@ def _atrial(truth: RhythmTruth, beats: Beats, waves: Waves, hz: float) -> Atrial
         pp_ms=1000.0 * float(np.median(pp)) if pp.size > 1 else float("nan"),
         pp_spread=float(np.median(np.abs(pp - np.median(pp))) / np.median(pp)) if pp.size > 1 else float("nan"),
         pr_spread_ms=float(pr.std()) if pr.size > 2 else float("nan"),
+        p_coherence=float(np.isfinite(pr).any()) * float(truth.atrial == "p"),
         rr_irregularity=irregular,
         f_hz=truth.atrial_rate / 60.0 if truth.atrial_rate else float("nan"),
         f_concentration=0.6 if truth.atrial_rate else 0.0,

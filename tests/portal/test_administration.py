@@ -281,4 +281,4 @@ def test_what_serves_and_what_was_refused_is_noted_when_the_models_are_loaded(
     refused = Refused("spoiled_film", Reason("digest_differs", "不符", "differs"))
     wiring._note_models(parts, Registry({}, (refused,)))  # pyright: ignore[reportPrivateUsage]
     models = signed_in(app, "admin").get("/administration/models").text
-    assert all(said in models for said in ("ecg_rate_xqrs", "spoiled_film", "digest_differs"))
+    assert all(said in models for said in ("helan_ecg", "spoiled_film", "digest_differs"))
