@@ -45,6 +45,7 @@ def open_case(parts: Parts, job: Job) -> None:
     with parts.database.transaction(system_for(clinic)) as work:
         if store.case_of_study(work, clinic, study_uid) is not None:
             return
+        work.run(SQL["matching_lock"], clinic_id=clinic)
         row = _insert(parts, work, study)
         if row is None:  # another run of this handler was quicker
             return

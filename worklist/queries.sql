@@ -96,6 +96,10 @@ where actor = %(person_id)s and event = 'take' and detail ? 'skip' and at > %(si
 -- lock_person: one taking of a lease at a time for one person, so that his counts hold
 select pg_advisory_xact_lock(hashtext(%(person_id)s));
 
+-- matching_lock: a case that opens and a request that is written at the same moment must see each other: one after the
+-- other, clinic by clinic
+select pg_advisory_xact_lock(hashtext('matching ' || %(clinic_id)s));
+
 -- insert_case: once for a study of a clinic; none back when it is there
 insert into worklist."case" (clinic_id, case_id, case_no, study_uid, service, reading_clinic, state, urgency, due_at,
   arrived_at, completed_at, patient_id, patient_name, patient_pinyin, patient_local_id, patient_sex, patient_birth_date,

@@ -25,6 +25,7 @@ def write(parts: Parts, actor: Actor, clinic_id: ClinicId, form: RequestForm) ->
     permit(actor, Act.REQUEST_WRITE, Thing(clinic_id))
     form = _checked(form, parts.clock.now().date())
     with parts.database.transaction(actor) as work:
+        work.run(SQL["matching_lock"], clinic_id=clinic_id)
         made = work.one(
             SQL["insert_request"], clinic_id=clinic_id, request_id=parts.identifiers.new(), written_by=actor.person_id,
             written_at=parts.clock.now(), accession=form.accession, local_id=form.local_id, name=form.name,

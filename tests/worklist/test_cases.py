@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import date, timedelta
 
 import pytest
@@ -59,6 +60,18 @@ def test_a_request_before_the_upload_is_matched_by_accession(bench: Bench) -> No
 def test_a_request_before_the_upload_is_matched_by_the_patients_number(bench: Bench) -> None:
     bench.room.write_request(TECHNICIAN, SHIGOU, RequestForm(local_id="MRN1", name="马忆舟", question="有无骨折？"))
     assert bench.arrive().question == "有无骨折？"
+
+
+def test_a_request_and_its_study_that_come_at_the_same_moment_find_each_other(bench: Bench) -> None:
+    for n in range(8):
+        study = bench.study()
+        form = RequestForm(study_uid=study.study_uid, question=f"第 {n} 问", urgent=True)
+        writing = threading.Thread(target=bench.room.write_request, args=(TECHNICIAN, SHIGOU, form))
+        writing.start()
+        bench.complete(study)
+        writing.join(timeout=20)
+        case = bench.case_of(study)
+        assert case.question == f"第 {n} 问" and case.urgency is Urgency.URGENT
 
 
 def test_a_request_of_another_clinic_is_not_matched(bench: Bench) -> None:
