@@ -17,6 +17,7 @@ from tests.makers.ecg_reads import POOR, ecg_read
 from tests.worklist.bench import ABSTAINED, HELAN, SHIGOU, Bench, finding, person, reader
 from worklist.lifecycle import CaseState
 from worklist.records import RequestForm
+from worklist.store import SQL
 
 READER = reader()
 TECHNICIAN = person(Role.TECHNICIAN)
@@ -62,16 +63,22 @@ def test_a_request_before_the_upload_is_matched_by_the_patients_number(bench: Be
     assert bench.arrive().question == "有无骨折？"
 
 
-def test_a_request_and_its_study_that_come_at_the_same_moment_find_each_other(bench: Bench) -> None:
-    for n in range(8):
-        study = bench.study()
-        form = RequestForm(study_uid=study.study_uid, question=f"第 {n} 问", urgent=True)
-        writing = threading.Thread(target=bench.room.write_request, args=(TECHNICIAN, SHIGOU, form))
-        writing.start()
-        bench.complete(study)
-        writing.join(timeout=20)
-        case = bench.case_of(study)
-        assert case.question == f"第 {n} 问" and case.urgency is Urgency.URGENT
+def test_a_request_and_its_study_that_come_at_the_same_moment_wait_for_each_other(bench: Bench) -> None:
+    """Neither sees what the other has not committed: while one matches, the other one waits its turn."""
+    study = bench.study()
+    form = RequestForm(study_uid=study.study_uid, question="有无气胸？", urgent=True)
+    writing = threading.Thread(target=bench.room.write_request, args=(TECHNICIAN, SHIGOU, form))
+    opening = threading.Thread(target=bench.complete, args=(study,))
+    with bench.database.transaction(system_for(SHIGOU)) as work:
+        work.run(SQL["matching_lock"], clinic_id=SHIGOU)
+        for one in (writing, opening):
+            one.start()
+            one.join(timeout=0.7)
+            assert one.is_alive()
+    for one in (writing, opening):
+        one.join(timeout=20)
+    case = bench.case_of(study)
+    assert case.question == "有无气胸？" and case.urgency is Urgency.URGENT
 
 
 def test_a_request_of_another_clinic_is_not_matched(bench: Bench) -> None:
