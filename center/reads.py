@@ -235,6 +235,7 @@ class ModelInput:
     previous: the newest read of the same patient's last recording at the same clinic, with its study and when that
     was recorded (ISO 8601).
     every_lead: also the boundaries of each beat lead by lead (``beats[n]["leads"]``).
+    more: the study's other recordings, each by itself; a reader reads all and answers with the gravest.
     every_beat: also each beat of a long recording (a hundred thousand a day), not its summary alone.
     """
 
@@ -250,6 +251,7 @@ class ModelInput:
     previous_at: str = ""
     every_lead: bool = False
     every_beat: bool = False
+    more: tuple[ModelInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,38 @@ _MOST_UV: Final = 32_767
 
 
 def read_ecg(model_input: ModelInput, profile: str = critical.DEFAULT_PROFILE) -> PreliminaryRead:
-    """What the engine says of the recording.  A recording that it can't read it refuses, never as green."""
+    """What the engine says of the recording; of several the gravest, and which one it is.
+
+    A recording that it can't read it refuses, never as green.
+    """
+    if not model_input.more:
+        return _read(model_input, profile)
+    reads = [_read(_like(one, model_input), profile) for one in (model_input, *model_input.more)]
+    which = min(range(len(reads)), key=lambda n: _gravity(reads[n]))
+    told = {"recordings": len(reads), "recording": which + 1, "tiers": [str(r.tier or "") for r in reads]}
+    return replace(reads[which], input_digest=model_input.input_digest, quality=reads[which].quality | told)
+
+
+def _like(one: ModelInput, asked: ModelInput) -> ModelInput:
+    """One of the recordings, read as the whole input was asked to be."""
+    return replace(
+        one,
+        more=(),
+        every_lead=asked.every_lead,
+        every_beat=asked.every_beat,
+        previous=asked.previous,
+        previous_study_uid=asked.previous_study_uid,
+        previous_at=asked.previous_at,
+    )
+
+
+def _gravity(read: PreliminaryRead) -> tuple[int, bool]:
+    """Lowest is the gravest; at the same tier one that was read before one that wasn't."""
+    return (read.tier.rank if read.tier is not None else len(Tier), read.outcome is not Outcome.READ)
+
+
+def _read(model_input: ModelInput, profile: str) -> PreliminaryRead:
+    """One recording."""
     long, recording = model_input.long, model_input.recording
     if long is not None and long.leads:
         return _of_long(model_input, long, profile)

@@ -417,11 +417,15 @@ def read(
     import json
     from functools import partial
 
+    from center.settings import CRITICAL_PROFILES, SettingsError
     from portal.reading import files_of, grouped, in_words, read_side_by_side
     from portal.wiring import readers
 
     studies = grouped(list(files_of(paths)))
-    make = partial(readers, os.environ.get("HELAN_DEVICE") or "auto")
+    profile = os.environ.get("HELAN_CRITICAL_PROFILE") or CRITICAL_PROFILES[0]
+    if profile not in CRITICAL_PROFILES:
+        raise SettingsError(f"HELAN_CRITICAL_PROFILE={profile}: one of {', '.join(CRITICAL_PROFILES)}")
+    make = partial(readers, os.environ.get("HELAN_DEVICE") or "auto", profile)
     lines = read_side_by_side(studies, make, jobs or _cores(), every_lead=leads)
     with _progress(len(studies)) as advance:
         for line in lines:

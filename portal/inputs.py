@@ -16,6 +16,7 @@ from dicom_gateway.room import film_input
 from ecg.room import is_long, open_long, read_dicom_signal, to_long_input, to_model_input
 
 _WAVEFORM = "1.2.840.10008.5.1.4.1.1.9."
+_MOST_RECORDINGS = 20
 _HELD_BYTES = 8 << 20  # what is larger is a recording of hours, and read block by block
 _FILM_MODALITIES = ("CR", "DX")
 _UNKNOWN_KIND = Reason(
@@ -41,15 +42,34 @@ def is_waveform(source: Source) -> bool:
 
 
 def model_input(study_uid: str, sources: Sequence[Source]) -> ModelInput | Abstention:
-    """The first recording or film of the study that can be read; else why there is none.  Raises Unavailable."""
+    """The study's recordings, or its first film that can be read; else why there is none.  Raises Unavailable."""
     waveforms = [s for s in sources if is_waveform(s)]
     films = [s for s in sources if s.modality in _FILM_MODALITIES]
     answer: ModelInput | Abstention = Abstention(_UNKNOWN_KIND)
-    for source in (*waveforms, *films):
-        answer = _recording(study_uid, source) if source in waveforms else _film(study_uid, source)
+    recordings: list[ModelInput] = []
+    for source in waveforms[:_MOST_RECORDINGS]:
+        answer = _recording(study_uid, source)
+        if isinstance(answer, ModelInput):
+            recordings.append(answer)
+    if recordings:
+        return _together(recordings, waveforms)
+    for source in films:
+        answer = _film(study_uid, source)
         if isinstance(answer, ModelInput):
             return answer
     return answer
+
+
+def _together(recordings: list[ModelInput], waveforms: Sequence[Source]) -> ModelInput:
+    """One input of all of them: an ECG that alarms must not be passed over for one that was stored before it."""
+    recordings.sort(key=lambda one: one.recording is None and one.long is None)  # stable: hearts before the rest
+    first, *others = recordings
+    if not others:
+        return first
+    uids = tuple(uid for one in recordings for uid in one.sop_instance_uids)
+    digests = sorted(s.digest for s in waveforms if s.sop_uid in uids)
+    together = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return replace(first, sop_instance_uids=uids, input_digest=together, more=tuple(others))
 
 
 def _film(study_uid: str, source: Source) -> ModelInput | Abstention:

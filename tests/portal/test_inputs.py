@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
+
+import numpy as np
 
 from center.codes import Origin, Visibility
 from center.identity import Actor, ClinicId
 from center.patients import PatientIdentity
 from center.ports import InstanceRef, Reads, StoredRead, StudyIndex, StudySummary
-from center.reads import Abstention, ModelInput, PreliminaryRead
-from ecg.signal import DeviceNote
-from portal.inputs import StudyInputs
-from tests.makers.ecg import make_ecg, make_ecg_dicom
+from center.reads import Abstention, ModelInput, PreliminaryRead, Tier
+from ecg.room import read_ecg, write_dicom
+from ecg.signal import DeviceNote, EcgSignal
+from portal.inputs import Source, StudyInputs, model_input
+from tests.makers.ecg import IDENTITY, make_ecg, make_ecg_dicom
 from tests.makers.ecg_reads import POOR, ecg_read
+from tests.makers.rhythms import make_rhythm
 
 SHIGOU = ClinicId("shigou")
+TWELVE_LEAD = "1.2.840.10008.5.1.4.1.1.9.1.1"
 AT = datetime(2026, 11, 22, 2, 3)
 PATIENT = PatientIdentity("p", "L1", "张三")
 
@@ -97,3 +102,30 @@ def test_what_the_device_said_goes_along_apart() -> None:
     assert given.recording is not None
     assert any("160" in f"{line.text} {line.value}" for line in given.recording.device)
     assert any("Normal ECG" in line.text for line in given.recording.device)
+
+
+def test_of_two_recordings_in_a_study_the_one_that_alarms_is_told() -> None:
+    quiet, _ = make_rhythm("sinus", 1)
+    alarming, _ = make_rhythm("vf", 1)
+    files = [
+        write_dicom(
+            EcgSignal(
+                one.leads, np.asarray(one.signal, dtype=np.float64), one.fs_hz, recorded_at="2026-01-02T03:04:05"
+            ),
+            replace(IDENTITY, sop_instance_uid=f"2.25.{n + 70}"),
+        )
+        for n, one in enumerate((quiet, alarming))
+    ]
+    sources = [
+        Source(f"2.25.{n + 70}", TWELVE_LEAD, "ECG", f"digest{n}", lambda content=content: content)
+        for n, content in enumerate(files)
+    ]
+    for order in (sources, sources[::-1]):
+        given = model_input("2.25.1", order)
+        assert isinstance(given, ModelInput)
+        assert len(given.sop_instance_uids) == 2
+        answer = read_ecg(given)
+        assert answer.tier is Tier.RED
+        assert answer.quality["recordings"] == 2
+    both = [model_input("2.25.1", order) for order in (sources, sources[::-1])]
+    assert len({one.input_digest for one in both if isinstance(one, ModelInput)}) == 1
