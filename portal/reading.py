@@ -274,7 +274,9 @@ def _as_line(read: PreliminaryRead) -> Line:
     if read.statements:
         out["statements"] = [_statement(s) for s in read.statements]
     if read.measurements:
-        out["measurements"] = [_measurement(m) for m in read.measurements]
+        out["measurements"] = [_measurement(m) for m in read.measurements if not m.lead]
+        if by_lead := _by_lead(read.measurements):
+            out["measurements_by_lead"] = by_lead
     if read.quality:
         out["quality"] = read.quality
     if read.device:
@@ -312,6 +314,15 @@ def _evidence(lines: Iterable[EvidenceLine]) -> list[Line]:
         )
         for e in lines
     ]  # fmt: skip
+
+
+def _by_lead(measurements: Iterable[Measurement]) -> dict[str, list[Line]]:
+    """Apart from those of the whole, whose keys they share."""
+    found: dict[str, list[Line]] = {}
+    for m in measurements:
+        if m.lead:
+            found.setdefault(m.lead, []).append(_measurement(replace(m, lead="")))
+    return found
 
 
 def _measurement(measurement: Measurement) -> Line:

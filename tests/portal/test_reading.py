@@ -192,8 +192,8 @@ def test_an_ecgs_line_says_statements_evidence_tier_and_units(tmp_path: Path) ->
     assert line["critical"]["rules"][0]["evidence"][0]["limit"] == ">= 0.1 mV"
     assert line["statements"][0]["key"] == "sinus_rhythm" and line["statements"][0]["certainty"] == 0.98
     assert line["statements"][0]["codes"][0]["scheme"] == "SCT" and line["statements"][0]["evidence"][0]["unit"] == "1"
-    by_lead = [m for m in line["measurements"] if m.get("lead") == "V5"]
-    assert {m["key"]: m["unit"] for m in by_lead}["st_j60"] == "mV"
+    assert {m["key"]: m["unit"] for m in line["measurements_by_lead"]["V5"]}["st_j60"] == "mV"
+    assert len({m["key"] for m in line["measurements"]}) == len(line["measurements"])
     assert line["beats"][0]["qrs_on"] == 380 and line["fs_hz"] == 500 and "median" not in line
     assert line["device"][1] == {"text": "PR", "value": 166.0, "unit": "ms"}
     words = in_words(line)
