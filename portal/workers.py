@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -18,6 +19,7 @@ Result = TypeVar("Result")
 
 LONGEST_S: Final = 1800.0
 """A task that takes longer is given up: a day of three leads is read in under a minute."""
+_LONGEST_FOLDER: Final = 80  # the fork server's socket lies in it, and a socket's path has at most 107 bytes
 _AHEAD: Final = 32  # results kept for each worker while an earlier one is still on its way
 
 
@@ -79,7 +81,7 @@ def _given(workers: list[_Worker[Task]], done: Mapping[int, object]) -> int:
 
 def _context(preload: Sequence[str]) -> Any:
     """How processes begin: never as a copy of this one, whose threads would be left half done in it."""
-    if os.name != "posix":
+    if os.name != "posix" or len(util.get_temp_dir()) > _LONGEST_FOLDER:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", *preload])

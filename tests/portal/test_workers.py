@@ -7,6 +7,9 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import util
+
+import pytest
 
 from portal.workers import in_order
 
@@ -58,3 +61,8 @@ def test_tasks_are_taken_only_a_little_ahead() -> None:
     results = in_order(map(tasks, range(1000)), partial(make), lost, 1)
     assert next(results) == "done 0" and len(taken) < 100
     results.close()
+
+
+def test_a_temporary_folder_with_a_long_name_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(util, "get_temp_dir", lambda: "/tmp/" + "x" * 120)
+    assert list(in_order([1, 2, 3], make, lost, 2)) == ["done 1", "done 2", "done 3"]
