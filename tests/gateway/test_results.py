@@ -31,7 +31,7 @@ ABSTAINED = PreliminaryRead(
     Reason("age_unknown", "年龄未知。", "The age is unknown."),
 )
 RATE = Measurement("heart_rate", "心率", "Heart rate", 71.5, "/min", (Code("8867-4", "LN", "Heart rate"),))
-ECG = PreliminaryRead("ecg", "ecg_rate_xqrs", "1.0.0", "ef" * 32, Outcome.READ, measurements=(RATE,))
+ECG = PreliminaryRead("ecg", "helan_ecg", "1.0.0", "ef" * 32, Outcome.READ, measurements=(RATE,))
 
 
 def header(name: str = "Zhang^San=张^三") -> Dataset:
