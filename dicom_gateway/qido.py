@@ -151,8 +151,7 @@ def _number(name: str, value: str) -> int:
 
 # ---------------------------------------------------------------- the statement
 _FROM: Final = {
-    Level.STUDY: """select s.*, p.local_id, p.name, p.person_name, p.sex, p.birth_date, c.n_instances, c.n_series, c.modalities,
-  c.sop_classes
+    Level.STUDY: """select s.*, p.local_id, p.name, p.person_name, p.sex, p.birth_date
 from gateway.study s join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id""",
     Level.SERIES: """select s.clinic_id, s.study_uid, s.study_date, s.study_time, s.accession, s.referring, s.study_id,
   s.description as study_description, s.zone_offset, p.local_id, p.name, p.person_name, p.sex, p.birth_date, e.series_uid,
@@ -170,11 +169,23 @@ join gateway.series e on e.clinic_id = i.clinic_id and e.study_uid = i.study_uid
 join gateway.study s on s.clinic_id = i.clinic_id and s.study_uid = i.study_uid
 join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id""",
 }
-_COUNTS: Final = """cross join lateral (select count(*)::int as n_instances, count(distinct x.series_uid)::int as n_series,
-    array_agg(distinct y.modality) filter (where y.modality <> '') as modalities, array_agg(distinct x.sop_class_uid) as sop_classes
-  from gateway.instance x join gateway.series y on y.clinic_id = x.clinic_id and y.study_uid = x.study_uid
-    and y.series_uid = x.series_uid
-  where x.clinic_id = s.clinic_id and x.study_uid = s.study_uid {series} and x.visibility = any(%(visibilities)s)) c"""
+#: What the asker may see of a series, as the series' row keeps it: (how many, their classes).
+_SHOWN: Final = """((case when 'clinic' = any(%(visibilities)s) then x.clinic_n else 0 end)
+  + (case when 'readers' = any(%(visibilities)s) then x.readers_n else 0 end))"""
+_CLASSES: Final = """((case when 'clinic' = any(%(visibilities)s) then x.clinic_classes else '{}' end)
+  || (case when 'readers' = any(%(visibilities)s) then x.readers_classes else '{}' end))"""
+_SERIES_OF: Final = "from gateway.series x where x.clinic_id = s.clinic_id and x.study_uid = s.study_uid"
+_SEEN: Final = f"exists (select 1 {_SERIES_OF} {{series}} and {_SHOWN} > 0)"
+_COUNTS: Final = f"""cross join lateral (select sum({_SHOWN})::int as n_instances, count(*)::int as n_series,
+    array_agg(distinct x.modality) filter (where x.modality <> '') as modalities,
+    (select array_agg(distinct c.uid) from gateway.series x, unnest({_CLASSES}) c(uid)
+      where x.clinic_id = s.clinic_id and x.study_uid = s.study_uid {{series}}) as sop_classes
+  {_SERIES_OF} {{series}} and {_SHOWN} > 0) c"""
+#: Each clinic's studies by its own index in the order of the list, as many as are shown at most; their counts afterwards.
+_STUDIES: Final = """select s.*, c.n_instances, c.n_series, c.modalities, c.sop_classes
+from unnest(%(clinics)s::text[]) k(clinic_id) cross join lateral (
+  {inner} order by {order} limit %(row_limit)s + %(row_offset)s) s {counts}
+order by {order} limit %(row_limit)s offset %(row_offset)s"""
 _ORDER: Final = {
     Level.STUDY: "s.study_date desc, s.study_time desc, s.study_uid, s.clinic_id",
     Level.SERIES: "s.study_date desc, s.study_uid, e.number nulls last, e.series_uid",
@@ -190,19 +201,24 @@ def statement(search: Search, scope: Scope) -> tuple[str, dict[str, Any]]:
         "with_metadata": search.level is Level.INSTANCE and bool(search.include_all or search.include - COLUMNS.keys()),
         "row_limit": search.limit + 1, "row_offset": search.offset,
     }  # fmt: skip
-    sql.where.append("s.clinic_id = any(%(clinics)s)")
+    by_study = search.level is Level.STUDY
+    sql.where.append("s.clinic_id = k.clinic_id" if by_study else "s.clinic_id = any(%(clinics)s)")
     if scope.studies is not None:
         sql.where.append(f"s.study_uid = any({sql.bind(list(scope.studies))})")
-    counts = ""
+    series = "and x.series_uid = e.series_uid" if search.level is Level.SERIES else ""
     if search.level is Level.INSTANCE:
         sql.where.append("i.visibility = any(%(visibilities)s)")
     else:
-        counts = _COUNTS.format(series="and x.series_uid = e.series_uid" if search.level is Level.SERIES else "")
-        sql.where.append("c.n_instances > 0")
+        sql.where.append(_SEEN.replace("{series}", series))
     for tag, value in search.matches:
         if value != "*":
             sql.where.append(_condition(sql, COLUMNS[tag], value, search.fuzzy))
-    text = f"{_FROM[search.level]} {counts} where {' and '.join(sql.where)} order by {_ORDER[search.level]}"
+    counts = "" if search.level is Level.INSTANCE else _COUNTS.replace("{series}", series)
+    order, where = _ORDER[search.level], " and ".join(sql.where)
+    if by_study:
+        inner = f"{_FROM[Level.STUDY]} where {where}"
+        return _STUDIES.format(inner=inner, order=order, counts=counts), sql.params
+    text = f"{_FROM[search.level]} {counts} where {where} order by {order}"
     return f"{text} limit %(row_limit)s offset %(row_offset)s", sql.params
 
 

@@ -146,20 +146,21 @@ where clinic_id = %(clinic)s and address <> '' and (%(aet)s::text is null or aet
 -- recent_associations: for administration, latest first (association_started)
 select * from gateway.association order by started_at desc limit %(limit)s;
 
--- summaries: studies as other rooms know them; counts leave our results out
-select s.*, p.local_id, p.name, p.pinyin, p.sex, p.birth_date, p.placeholder, p.person_name,
-  c.instances, c.series, c.modalities
-from gateway.study s join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
+-- summaries: studies as other rooms know them; counts leave our results out.  The list is cut first (study_recent, or
+-- study_patient_latest for a patient), what is counted afterwards is what is shown
+select s.*, c.instances, c.series, c.modalities
+from (select s.*, p.local_id, p.name, p.pinyin, p.sex, p.birth_date, p.placeholder, p.person_name
+  from gateway.study s join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
+  where s.clinic_id = %(clinic)s and (%(study)s::text is null or s.study_uid = %(study)s)
+    and (%(patient)s::text is null or (s.patient_id = %(patient)s and s.study_uid <> %(besides)s))
+  order by case when %(patient)s::text is null then s.last_arrival_at end desc,
+    s.study_date desc, s.study_time desc, s.last_arrival_at desc limit %(limit)s) s
 cross join lateral (
-  select count(*)::int as instances, count(distinct i.series_uid)::int as series,
-    coalesce(array_agg(distinct e.modality) filter (where e.modality is not null and e.modality <> ''), '{}') as modalities
-  from gateway.instance i join gateway.series e
-    on e.clinic_id = i.clinic_id and e.study_uid = i.study_uid and e.series_uid = i.series_uid
-  where i.clinic_id = s.clinic_id and i.study_uid = s.study_uid and i.origin <> 'result') c
-where s.clinic_id = %(clinic)s and (%(study)s::text is null or s.study_uid = %(study)s)
-  and (%(patient)s::text is null or (s.patient_id = %(patient)s and s.study_uid <> %(besides)s))
-order by case when %(patient)s::text is null then s.last_arrival_at end desc nulls last,
-  s.study_date desc, s.study_time desc, s.last_arrival_at desc limit %(limit)s;
+  select coalesce(sum(e.received_n), 0)::int as instances, count(*) filter (where e.received_n > 0)::int as series,
+    coalesce(array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> ''), '{}') as modalities
+  from gateway.series e where e.clinic_id = s.clinic_id and e.study_uid = s.study_uid) c
+order by case when %(patient)s::text is null then s.last_arrival_at end desc,
+  s.study_date desc, s.study_time desc, s.last_arrival_at desc;
 
 -- instances: of a study, in reading order (instance_series)
 select i.clinic_id, i.series_uid, i.sop_uid, i.sop_class_uid, i.transfer_syntax, i.sha256, i.origin, i.visibility, i.frames,
