@@ -50,10 +50,29 @@ class Later(Exception):
         self.at = at
 
 
-_CLAIM = """update center.job set state = 'running', attempts = attempts + 1, lease_by = %(me)s,
+#: The due jobs of a runner's handlers, the most urgent first.  One probe of the index job_pick for each handler and
+#: priority that waits ("level"), then the first due ones of the levels in turn: what else waits is not touched, be it a
+#: million, and neither is what isn't due yet.
+_CLAIM = """with recursive level as (
+  select handler, (select max(priority) from center.job j where j.state = 'ready' and j.handler = h.handler) as priority
+  from unnest(%(handlers)s::text[]) h(handler)
+  union all
+  select handler, (select max(priority) from center.job j where j.state = 'ready' and j.handler = level.handler
+    and j.priority < level.priority)
+  from level where priority is not null),
+due as (
+  select level.handler, level.priority, first.run_at from level cross join lateral (
+    select j.run_at from center.job j where j.state = 'ready' and j.handler = level.handler
+      and j.priority = level.priority and j.run_at <= %(now)s order by j.run_at limit 1) first
+  where level.priority is not null order by level.priority desc, first.run_at),
+picked as materialized (
+  select one.id from due cross join lateral (
+    select j.id from center.job j where j.state = 'ready' and j.handler = due.handler and j.priority = due.priority
+      and j.run_at <= %(now)s order by j.run_at, j.id for update skip locked limit %(limit)s) one
+  limit %(limit)s)
+update center.job set state = 'running', attempts = attempts + 1, lease_by = %(me)s,
   lease_until = now() + make_interval(secs => %(lease)s)
-where id in (select id from center.job where state = 'ready' and run_at <= %(now)s and handler = any(%(handlers)s)
-  order by priority desc, run_at, id for update skip locked limit %(limit)s)
+where id = any(array(select id from picked))
 returning id, clinic_id, handler, dedup, payload, attempts, priority, run_at"""
 _FENCE = "where id = %(id)s and state = 'running' and lease_by = %(me)s and attempts = %(attempts)s"
 _DONE = f"update center.job set state = 'done', finished_at = now(), last_error = null {_FENCE}"
@@ -69,7 +88,9 @@ where lease_by = %(me)s and state = 'running' and id = any(%(in_hand)s)"""
 #: A claim or a finish whose commit was cut off: the row says that this runner has the job, and it has not.
 _NOT_IN_HAND = """update center.job set lease_until = now() - interval '1 second'
 where lease_by = %(me)s and state = 'running' and not (id = any(%(in_hand)s))"""
-_OLD = "delete from center.job where state = 'done' and finished_at < now() - interval '7 days'"
+#: So many at most each time: a week's jobs never go in one long transaction.
+_OLD = """delete from center.job where id = any(array(select id from center.job
+  where state = 'done' and finished_at < now() - interval '7 days' order by finished_at limit 1000))"""
 
 
 class Runner:

@@ -40,6 +40,7 @@ class Settings:
     database_web: str
     database_service: str
     objects: str
+    audit_heads: str  # a second place for the audit's signed heads: a folder, or s3://bucket; empty: none
     s3_endpoint: str
     s3_access_key: str
     s3_secret_key: str
@@ -75,7 +76,8 @@ class Settings:
             database=environ.get("HELAN_DATABASE", ""),
             database_web=environ.get("HELAN_DATABASE_WEB", ""),
             database_service=environ.get("HELAN_DATABASE_SERVICE", ""),
-            objects=_objects(environ),
+            objects=_objects(environ, "HELAN_OBJECTS"),
+            audit_heads=_objects(environ, "HELAN_AUDIT_HEADS"),
             s3_endpoint=environ.get("HELAN_S3_ENDPOINT", ""),
             s3_access_key=environ.get("HELAN_S3_ACCESS_KEY", ""),
             s3_secret_key=environ.get("HELAN_S3_SECRET_KEY", ""),
@@ -150,14 +152,14 @@ def _ae_title(text: str) -> str:
     return text.strip()
 
 
-def _objects(environ: Mapping[str, str]) -> str:
-    text = environ.get("HELAN_OBJECTS", "")
+def _objects(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name, "")
     if text.startswith("s3://"):
         missing = [n for n in ("HELAN_S3_ENDPOINT", "HELAN_S3_ACCESS_KEY", "HELAN_S3_SECRET_KEY") if not environ.get(n)]
         if missing:
-            raise SettingsError(f"HELAN_OBJECTS={text} needs {', '.join(missing)}")
+            raise SettingsError(f"{name}={text} needs {', '.join(missing)}")
         if len(text.removeprefix("s3://").strip("/")) < 3:
-            raise SettingsError(f"HELAN_OBJECTS={text}: a bucket's name has at least 3 characters")
+            raise SettingsError(f"{name}={text}: a bucket's name has at least 3 characters")
         return text.rstrip("/")
     return str(Path(text).absolute()) if text else ""
 

@@ -48,12 +48,15 @@ class Kept:
 
 
 # ---------------------------------------------------------------- making one
-def backup(settings: Settings, target: Path, store: ObjectStore, clock: Clock) -> Kept:
+def backup(settings: Settings, target: Path, store: ObjectStore, heads: ObjectStore, clock: Clock) -> Kept:
     """Everything of this center in the folder, which must be empty.  Raises WrongState, Unavailable, Mismatched."""
     _refuse_unless_empty(target)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     admin = databases.admin_dsn(settings)
     listed = sorted(store.list())
+    _copy_heads(
+        heads, DirectoryStore(_made(target / "audit-heads"))
+    )  # before the snapshot: none is newer than its rows
     with driver.connect(admin) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
         snapshot = _value(connection, "select pg_export_snapshot()")
@@ -79,6 +82,17 @@ def backup(settings: Settings, target: Path, store: ObjectStore, clock: Clock) -
     _write(target / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
     sync_directory(target)
     return kept
+
+
+def _copy_heads(heads: ObjectStore, target: ObjectStore) -> None:
+    for name in heads.list():
+        raw = b"".join(heads.open_range(name))
+        target.put(name, io.BytesIO(raw), len(raw))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def _dump(connection: driver.Connection, admin: str, snapshot: str, target: Path) -> None:
@@ -136,7 +150,7 @@ def _lost(name: str) -> Mismatched:
 
 
 # ---------------------------------------------------------------- bringing it back
-def restore(settings: Settings, source: Path, open_store: OpenStore) -> Kept:
+def restore(settings: Settings, source: Path, open_store: OpenStore, open_heads: OpenStore) -> Kept:
     """The backup in an empty HELAN_DATA (and an empty database); every digest and row count is compared.
 
     Raises NotFound, Mismatched, WrongState, Unavailable.
@@ -151,6 +165,7 @@ def restore(settings: Settings, source: Path, open_store: OpenStore) -> Kept:
         for name in sorted(set(objects) - set(manifest["spooled"])):
             with _path(source, name).open("rb") as file:
                 store.put(name, file, _path(source, name).stat().st_size)
+        _copy_heads(DirectoryStore(source / "audit-heads"), open_heads(settings))
         _restore_database(settings, source, manifest)
     return Kept(**manifest["kept"])
 

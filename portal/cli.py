@@ -344,11 +344,11 @@ def audit_verify() -> None:
     """核对审计链 | check that no audit row was removed, changed or rewritten."""
     from center.audit import verify as verify_audit
     from center.authority import Authority
-    from portal.wiring import open_store
+    from portal.wiring import open_heads
 
     with _office() as office:
         authority = Authority.open(office.settings.keys_dir, office.clock)
-        verdict = verify_audit(office.database, open_store(office.settings), authority.check_head)
+        verdict = verify_audit(office.database, open_heads(office.settings), authority.check_head)
     for problem in verdict.problems:
         print(problem)
     counts = f"{verdict.rows} + {verdict.unchained}, {verdict.heads}"
@@ -535,11 +535,11 @@ def backup(folder: Annotated[Path, typer.Argument(help="空文件夹 | an empty 
     from center.clock import SystemClock
     from portal import databases
     from portal.backup import backup as make
-    from portal.wiring import open_store
+    from portal.wiring import open_first_heads, open_store
 
     settings = _settings()
     with databases.at_hand(settings):
-        kept = make(settings, folder, open_store(settings), SystemClock())
+        kept = make(settings, folder, open_store(settings), open_first_heads(settings), SystemClock())
     counts = f"{kept.rows}, {kept.objects}, {kept.bytes / 1e6:.1f} MB"
     _say(f"已备份到 {folder}（行、对象、大小：{counts}）", f"backed up to {folder} (rows, objects, size: {counts})")
 
@@ -548,10 +548,10 @@ def backup(folder: Annotated[Path, typer.Argument(help="空文件夹 | an empty 
 def restore(folder: Annotated[Path, typer.Argument(help="备份文件夹 | a backup's folder")]) -> None:
     """从备份恢复到空的 HELAN_DATA | bring a backup back into an empty HELAN_DATA."""
     from portal.backup import restore as bring_back
-    from portal.wiring import open_store
+    from portal.wiring import open_first_heads, open_store
 
     settings = _settings()
-    kept = bring_back(settings, folder, open_store)
+    kept = bring_back(settings, folder, open_store, open_first_heads)
     counts = f"{kept.rows}, {kept.objects}, {kept.bytes / 1e6:.1f} MB"
     _say(f"已恢复到 {settings.data}（行、对象、大小：{counts}）", f"restored to {settings.data} ({counts})")
 

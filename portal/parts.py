@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from center import observe
 from center.accounts import Accounts
-from center.audit import AuditSealer
+from center.audit import AuditSealer, AuditVerifier
 from center.authority import Authority
 from center.clock import RandomIdentifiers, SystemClock
 from center.database import Database
@@ -47,6 +47,7 @@ class Parts:
     signer: CertificateSigner
     sealer: CenterSealer
     audit_sealer: AuditSealer
+    audit_verifier: AuditVerifier
     gateway: Gateway
     reads: ReadStore
     worklist: Worklist

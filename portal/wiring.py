@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from center import observe
 from center.accounts import Accounts
-from center.audit import AuditSealer
+from center.audit import AuditSealer, AuditVerifier
 from center.authority import Authority
 from center.clock import RandomIdentifiers, SystemClock
 from center.database import Database
@@ -64,7 +64,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 #: or what a critical read asks for.
 LANES = (
     ("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"),
-    ("worklist.open_case", "worklist.extend_case"),
+    ("worklist.open_case", "worklist.extend_case"), ("center.verify_audit",),
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def open_parts(settings: Settings, process: str) -> Parts:
     clock, identifiers = SystemClock(), RandomIdentifiers()
     role = "helan_web" if process == "web" else "helan_service"
     database = Database(databases.role_dsn(settings, role), SUBSCRIPTIONS, size=16 if process == "web" else 8)
-    store = open_store(settings)
+    store, heads = open_store(settings), open_heads(settings)
     accounts = Accounts(database, clock, identifiers)
     authority = Authority.open(settings.keys_dir, clock)
     signer = CertificateSigner(database, authority, clock, check_password=accounts.check_password)
@@ -109,19 +109,41 @@ def open_parts(settings: Settings, process: str) -> Parts:
     web = Web(accounts, renderer(clock, demo=demo, clinic_name=clinic_name), frozenset({settings.public_url}))
     return Parts(
         settings, clock, identifiers, database, store, accounts, authority, signer, sealer,
-        AuditSealer(database, store, clock, authority.sign_head), gateway, reads, worklist, Live(database), web,
+        AuditSealer(database, heads, clock, authority.sign_head),
+        AuditVerifier(database, heads, clock, authority.check_head), gateway, reads, worklist, Live(database), web,
         notifier.automatic,
     )  # fmt: skip
 
 
 def open_store(settings: Settings) -> ObjectStore:
-    if settings.uses_s3:
-        s3 = S3Store(settings.s3_endpoint, settings.bucket, settings.s3_access_key, settings.s3_secret_key)
+    return _store(settings, settings.objects or str(settings.objects_dir))
+
+
+def open_heads(settings: Settings) -> dict[str, ObjectStore]:
+    """Where signed heads of the audit are kept apart: beside the objects, and a second place where one is set."""
+    places = {"the object store": open_first_heads(settings)}
+    if settings.audit_heads:
+        places["the second place"] = _store(settings, settings.audit_heads, "audit-heads")
+    return places
+
+
+def open_first_heads(settings: Settings) -> ObjectStore:
+    """The heads beside the objects: what a backup takes along."""
+    return _store(settings, settings.objects or str(settings.objects_dir), "audit-heads")
+
+
+def _store(settings: Settings, place: str, within: str = "") -> ObjectStore:
+    """The objects of a folder or an ``s3://bucket``, or those of a folder within it."""
+    if place.startswith("s3://"):
+        bucket, prefix = place.removeprefix("s3://"), f"{within}/" if within else ""
+        s3 = S3Store(settings.s3_endpoint, bucket, settings.s3_access_key, settings.s3_secret_key, prefix)
         with contextlib.suppress(Unavailable):  # away or not ours to make: arrivals wait in the spool, /health says so
             s3.make_bucket()
         return s3
-    settings.objects_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return DirectoryStore(settings.objects_dir)
+    folder = Path(place) / within
+    with contextlib.suppress(OSError):  # a disk that isn't mounted: the store says that it is away
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DirectoryStore(folder)
 
 
 def _timing(settings: Settings) -> Timing:
@@ -159,7 +181,8 @@ def routers(parts: Parts) -> list[APIRouter]:
 
 # ---------------------------------------------------------------- processes
 def worker_handlers(parts: Parts) -> dict[str, Handler]:
-    return {**parts.worklist.handlers, **parts.gateway.handlers}
+    verify = {parts.audit_verifier.HANDLER: parts.audit_verifier.verify}
+    return {**parts.worklist.handlers, **parts.gateway.handlers, **verify}
 
 
 def inference_handlers(parts: Parts) -> dict[str, Handler]:
@@ -233,6 +256,7 @@ def run_worker(parts: Parts, stop: threading.Event) -> None:
     runners = [Runner(parts.database, lane, parts.clock, name=str(n)) for n, lane in enumerate(found)]
     runners[0].give_back_mine(socket.gethostname())
     parts.gateway.reclaim()
+    parts.audit_verifier.each_night()
     threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
     threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
     threads.append(threading.Thread(target=parts.audit_sealer.serve, args=(stop,), daemon=True))

@@ -68,6 +68,7 @@ class DirectoryStore:
             raise _away(error) from error
 
     def list(self) -> Iterator[str]:
+        self._check_here()
         for path in sorted(self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*")):
             if _NAME.fullmatch(path.name):
                 yield path.name

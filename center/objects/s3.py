@@ -17,12 +17,13 @@ from center.ports import ObjectInfo
 _SLAB_BYTES = 1 << 20
 _PART_BYTES = 16 << 20
 _NAME = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}")
 
 
 class S3Store:
-    """One bucket, one key an object (``aa/bb/<sha256>``)."""
+    """One bucket, one key an object (``aa/bb/<sha256>`` after the prefix)."""
 
-    def __init__(self, endpoint: str, bucket: str, access_key: str, secret_key: str) -> None:
+    def __init__(self, endpoint: str, bucket: str, access_key: str, secret_key: str, prefix: str = "") -> None:
         secure = endpoint.startswith("https://")
         host = endpoint.split("://", 1)[-1].rstrip("/")
         http = urllib3.PoolManager(
@@ -30,13 +31,14 @@ class S3Store:
         )
         self._client = Minio(host, access_key=access_key, secret_key=secret_key, secure=secure, http_client=http)
         self._bucket = bucket
+        self._prefix = prefix
 
     def put(self, sha256: str, stream: BinaryIO, size: int) -> None:
         if self.stat(sha256) is not None:
             return
         reader = _Hashing(stream)
         try:
-            self._client.put_object(self._bucket, _key(sha256), reader, size, part_size=_PART_BYTES)  # type: ignore[arg-type]
+            self._client.put_object(self._bucket, self._key(sha256), reader, size, part_size=_PART_BYTES)  # type: ignore[arg-type]
         except _AWAY as error:
             raise _away(error) from error
         if reader.digest.hexdigest() != sha256:
@@ -50,7 +52,7 @@ class S3Store:
         if length == 0:
             return iter(())
         try:
-            answer = self._client.get_object(self._bucket, _key(sha256), offset=start, length=length or 0)
+            answer = self._client.get_object(self._bucket, self._key(sha256), offset=start, length=length or 0)
         except S3Error as error:
             if error.code in ("NoSuchKey", "NoSuchObject"):
                 raise NotFound("对象不在存储中。", "The object is not in the store.", {"sha256": sha256}) from None
@@ -63,7 +65,7 @@ class S3Store:
 
     def stat(self, sha256: str) -> ObjectInfo | None:
         try:
-            found = self._client.stat_object(self._bucket, _key(sha256))
+            found = self._client.stat_object(self._bucket, self._key(sha256))
         except S3Error as error:
             if error.code in ("NoSuchKey", "NoSuchObject"):
                 return None
@@ -74,18 +76,23 @@ class S3Store:
 
     def delete(self, sha256: str) -> None:
         try:
-            self._client.remove_object(self._bucket, _key(sha256))
+            self._client.remove_object(self._bucket, self._key(sha256))
         except _AWAY as error:
             raise _away(error) from error
 
     def list(self) -> Iterator[str]:
         try:
-            for item in self._client.list_objects(self._bucket, recursive=True):
-                name = (item.object_name or "").rsplit("/", 1)[-1]
-                if _NAME.fullmatch(name):
-                    yield name
+            for item in self._client.list_objects(self._bucket, prefix=self._prefix or None, recursive=True):
+                key = (item.object_name or "").removeprefix(self._prefix)
+                if _KEY.fullmatch(key):
+                    yield key[-64:]
         except _AWAY as error:
             raise _away(error) from error
+
+    def _key(self, sha256: str) -> str:
+        if not _NAME.fullmatch(sha256):
+            raise Mismatched("对象名不是 SHA-256。", "An object's name is a SHA-256.", {"name": sha256[:80]})
+        return f"{self._prefix}{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
     def make_bucket(self) -> None:
         """The bucket exists afterwards."""
@@ -107,12 +114,6 @@ class _Hashing:
         piece = self._stream.read(size)
         self.digest.update(piece)
         return piece
-
-
-def _key(sha256: str) -> str:
-    if not _NAME.fullmatch(sha256):
-        raise Mismatched("对象名不是 SHA-256。", "An object's name is a SHA-256.", {"name": sha256[:80]})
-    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
 
 
 def _pieces(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from center import postgres_driver as driver
-from center.audit import GENESIS, AuditSealer, AuditVerdict, row_hash, verify
+from center.audit import GENESIS, AuditSealer, AuditVerdict, AuditVerifier, last_verdict, row_hash, verify
 from center.clock import HeldClock
 from center.database import Database
 from center.identity import SYSTEM, ClinicId
+from center.jobs import Runner
 from center.objects.directory import DirectoryStore
 
 KEY = Ed25519PrivateKey.generate()
+PLACE = "the object store"
 
 
 def sign(raw: bytes) -> str:
@@ -32,7 +35,7 @@ def check(raw: bytes, signature: str) -> bool:
 
 @pytest.fixture
 def sealer(database: Database, store: DirectoryStore, clock: HeldClock) -> AuditSealer:
-    return AuditSealer(database, store, clock, sign)
+    return AuditSealer(database, {PLACE: store}, clock, sign)
 
 
 def write(database: Database, *acts: str) -> None:
@@ -67,7 +70,7 @@ def tamper(emptied: dict[str, str]) -> Tamper:
 
 
 def verdict(database: Database, store: DirectoryStore) -> AuditVerdict:
-    return verify(database, store, check)
+    return verify(database, {PLACE: store}, check)
 
 
 def test_an_untouched_chain_is_sound(chained: Database, store: DirectoryStore) -> None:
@@ -157,7 +160,7 @@ def test_a_chain_that_was_written_anew_is_found(
 
 def test_the_chain_goes_on_after_a_restart(chained: Database, store: DirectoryStore, clock: HeldClock) -> None:
     write(chained, "after")
-    assert AuditSealer(chained, store, clock, sign).seal() == 1
+    assert AuditSealer(chained, {PLACE: store}, clock, sign).seal() == 1
     assert verdict(chained, store).rows == 10
 
 
@@ -179,5 +182,64 @@ def test_a_store_that_is_away_does_not_stop_the_chain(
     blocked = tmp_path / "not-a-folder"
     blocked.write_text("")
     write(database, "a")
-    assert AuditSealer(database, DirectoryStore(blocked), clock, sign).seal() == 1
+    assert AuditSealer(database, {PLACE: DirectoryStore(blocked)}, clock, sign).seal() == 1
     assert verdict(database, store).sound
+
+
+def test_a_row_taken_out_of_the_sealers_queue_is_found(
+    chained: Database, store: DirectoryStore, tamper: Tamper
+) -> None:
+    write(chained, "hidden")
+    tamper("delete from center.audit_unchained")
+    assert any("wait for no sealer" in problem for problem in verdict(chained, store).problems)
+
+
+def test_a_second_place_that_was_away_gets_its_heads_when_it_is_back_and_finds_what_the_first_no_longer_can(
+    database: Database, store: DirectoryStore, clock: HeldClock, tamper: Tamper, tmp_path: Path
+) -> None:
+    """Whoever holds the machine cuts the tail and the heads beside the objects too: the second place still knows."""
+    folder = tmp_path / "elsewhere"
+    places = {PLACE: store, "the second place": DirectoryStore(folder)}
+    sealer = AuditSealer(database, places, clock, sign)
+    write(database, "a")
+    assert sealer.seal() == 1  # the second place is away
+    folder.mkdir()
+    write(database, "b")
+    assert sealer.seal() == 1
+    assert len(list(places["the second place"].list())) == 2
+    for name in list(store.list()):
+        store.delete(name)
+    tamper(
+        "delete from center.audit where id > 1",
+        "delete from center.audit_chain where seq > 1",
+        "delete from center.audit_head where seq > 1",
+    )
+    assert verify(database, places, check).problems == (
+        "head 2 in the second place: the chain has another hash there, or ends before it",
+    )
+
+
+def test_a_place_that_is_away_is_said_and_no_green_light(
+    database: Database, sealer: AuditSealer, tmp_path: Path
+) -> None:
+    write(database, "a")
+    sealer.seal()
+    assert not verify(database, {"the second place": DirectoryStore(tmp_path / "gone")}, check).sound
+
+
+def test_the_nights_walk_keeps_its_verdict_and_asks_for_the_next(
+    database: Database, sealer: AuditSealer, store: DirectoryStore, clock: HeldClock, tamper: Tamper
+) -> None:
+    write(database, "a")
+    sealer.seal()
+    verifier = AuditVerifier(database, {PLACE: store}, clock, check)
+    runner = Runner(database, {verifier.HANDLER: verifier.verify}, clock)
+    verifier.each_night()
+    assert runner.run_once() == 0, "not before the night"
+    for sound in (True, False):
+        clock.advance(86_400)
+        assert runner.run_once() == 1
+        with database.transaction(SYSTEM) as work:
+            found = last_verdict(work)
+        assert found is not None and found[0].sound is sound and found[1] == clock.now()
+        tamper("update center.audit set reason = 'other'")

@@ -18,6 +18,7 @@ from center.clock import CountedIdentifiers, HeldClock
 from center.codes import Service
 from center.database import Database
 from center.identity import SYSTEM
+from center.jobs import Runner
 from center.objects.directory import DirectoryStore
 from center.reads import Reason
 from center.settings import Settings
@@ -56,6 +57,10 @@ def authority(tmp_path: Path, clock: HeldClock) -> Authority:
     return Authority.open(tmp_path / "keys", clock)
 
 
+def verifier(database: Database, store: DirectoryStore, clock: HeldClock, authority: Authority) -> chain.AuditVerifier:
+    return chain.AuditVerifier(database, {"the object store": store}, clock, authority.check_head)
+
+
 @pytest.fixture
 def app(
     accounts: Accounts, web_database: Database, store: DirectoryStore, clock: HeldClock,
@@ -74,7 +79,7 @@ def app(
         lambda web: [
             signin.router(web, accounts, False),
             administration.pages(web, books),
-            audit.pages(web, web_database, clock, lambda: chain.verify(web_database, store, authority.check_head)),
+            audit.pages(web, web_database, verifier(web_database, store, clock, authority)),
         ],
     )  # fmt: skip
 
@@ -245,15 +250,21 @@ def test_the_chains_state_is_shown_and_a_changed_row_is_found_when_somebody_asks
     emptied: dict[str, str],
 ) -> None:  # fmt: skip
     fill(web_database, 2)
-    chain.AuditSealer(web_database, store, clock, authority.sign_head).seal()
+    chain.AuditSealer(web_database, {"the object store": store}, clock, authority.sign_head).seal()
     client = signed_in(app, "regulator")
     token = csrf_of(client, "/audit")
-    assert "本次启动后未核对" in client.get("/audit").text
+    walker = verifier(web_database, store, clock, authority)
+    worker = Runner(web_database, {walker.HANDLER: walker.verify}, clock)
+    assert "尚未核对" in client.get("/audit").text
     assert client.post("/audit/verify", data={"csrf": token}).headers["location"] == "/audit"
+    assert "正在核对" in client.get("/audit").text
+    assert worker.run_until_idle() == 1
     assert "完整：" in client.get("/audit").text
     with driver.connect(emptied["admin"], autocommit=True) as connection:
         connection.execute("update center.audit set reason = 'changed' where thing = 'case:1'")
+    clock.advance(60)
     client.post("/audit/verify", data={"csrf": token})
+    worker.run_until_idle()
     text = client.get("/audit").text
     assert "发现 1 处问题" in text and "was changed or swapped" in text
     with web_database.transaction(SYSTEM) as work:

@@ -43,6 +43,16 @@ def open_store(settings: Settings) -> ObjectStore:
     return DirectoryStore(settings.objects_dir)
 
 
+def open_first_heads(settings: Settings) -> ObjectStore:
+    folder = settings.objects_dir / "audit-heads"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DirectoryStore(folder)
+
+
+def open_heads(settings: Settings) -> dict[str, ObjectStore]:
+    return {"the object store": open_first_heads(settings)}
+
+
 @dataclass(frozen=True, slots=True)
 class Center:
     settings: Settings
@@ -80,7 +90,7 @@ def living(open_folder: Path) -> Iterator[Center]:
         waiting.parent.mkdir(parents=True)
         waiting.write_bytes(SPOOLED)
         (settings.spool_dir / "host").write_text(secrets.token_hex(8))
-        AuditSealer(database, store, CLOCK, center.authority().sign_head).seal()
+        AuditSealer(database, open_heads(settings), CLOCK, center.authority().sign_head).seal()
         yield center
     finally:
         database.close()
@@ -90,7 +100,9 @@ def living(open_folder: Path) -> Iterator[Center]:
 @pytest.fixture
 def kept(living: Center, tmp_path: Path) -> tuple[Path, Kept]:
     folder = tmp_path / "backup"
-    return folder, backup(living.settings, folder, open_store(living.settings), CLOCK)
+    return folder, backup(
+        living.settings, folder, open_store(living.settings), open_first_heads(living.settings), CLOCK
+    )
 
 
 @pytest.fixture
@@ -106,7 +118,7 @@ def test_what_was_backed_up_comes_back_whole_in_an_empty_folder(
 ) -> None:
     folder, made = kept
     before = living.authority().certificate_pem
-    assert restore(elsewhere, folder, open_store) == made
+    assert restore(elsewhere, folder, open_store, open_first_heads) == made
     again = Center(elsewhere)
     with databases.at_hand(elsewhere):
         database = again.database()
@@ -117,7 +129,7 @@ def test_what_was_backed_up_comes_back_whole_in_an_empty_folder(
             with database.transaction(SYSTEM) as work:
                 assert work.all("select 1 from center.patient") == []  # row security came back as well
                 places = {r["sha256"]: r["location"] for r in work.all("select sha256, location from center.object")}
-            verdict = verify(database, open_store(elsewhere), again.authority().check_head)
+            verdict = verify(database, open_heads(elsewhere), again.authority().check_head)
             with database.transaction(SYSTEM) as work:
                 work.audit("test:after", "center")  # identities go on where they stood
         finally:
@@ -149,7 +161,7 @@ def test_a_damaged_backup_restores_nothing_and_names_the_file(kept: tuple[Path, 
         path.unlink()  # it may be a link to the living one
         path.write_bytes(whole[:-1] + b"?")
         with pytest.raises(Mismatched, match=path.name):
-            restore(elsewhere, folder, open_store)
+            restore(elsewhere, folder, open_store, open_first_heads)
         path.write_bytes(whole)
     assert not elsewhere.data.exists()
 
@@ -158,15 +170,15 @@ def test_a_folder_without_a_manifest_is_no_backup(kept: tuple[Path, Kept], elsew
     folder, _ = kept
     (folder / "manifest.json").unlink()  # a backup that was cut off
     with pytest.raises(NotFound):
-        restore(elsewhere, folder, open_store)
+        restore(elsewhere, folder, open_store, open_first_heads)
 
 
 def test_nothing_is_written_over(living: Center, kept: tuple[Path, Kept]) -> None:
     folder, _ = kept
     with pytest.raises(WrongState):
-        backup(living.settings, folder, open_store(living.settings), CLOCK)
+        backup(living.settings, folder, open_store(living.settings), open_first_heads(living.settings), CLOCK)
     with pytest.raises(WrongState):
-        restore(living.settings, folder, open_store)
+        restore(living.settings, folder, open_store, open_first_heads)
 
 
 def test_a_backup_of_a_center_that_lost_an_object_is_refused(living: Center, tmp_path: Path) -> None:
@@ -174,7 +186,9 @@ def test_a_backup_of_a_center_that_lost_an_object_is_refused(living: Center, tmp
     path.rename(path.with_suffix(".aside"))
     try:
         with pytest.raises(Mismatched, match=digest(STORED)):
-            backup(living.settings, tmp_path / "b", open_store(living.settings), CLOCK)
+            backup(
+                living.settings, tmp_path / "b", open_store(living.settings), open_first_heads(living.settings), CLOCK
+            )
         assert not (tmp_path / "b" / "manifest.json").exists()
     finally:
         path.with_suffix(".aside").rename(path)
@@ -215,8 +229,8 @@ def test_a_center_on_an_outside_server_is_kept_whole_by_a_role_that_may_only_cre
             )
         database.close()
         folder = open_folder / "outside-backup"
-        made = backup(here, folder, open_store(here), CLOCK)
-        assert restore(there, folder, open_store) == made
+        made = backup(here, folder, open_store(here), open_first_heads(here), CLOCK)
+        assert restore(there, folder, open_store, open_first_heads) == made
         database = Center(there).database()
         database.refuse_if_powerful()
         with database.transaction(system_for(SHIGOU)) as work:
@@ -224,6 +238,6 @@ def test_a_center_on_an_outside_server_is_kept_whole_by_a_role_that_may_only_cre
         database.close()
         assert migrate(there.database, there.secrets_dir) == []
         with pytest.raises(WrongState):  # a database that holds a center is never written over
-            restore(at("here"), folder, open_store)
+            restore(at("here"), folder, open_store, open_first_heads)
     finally:
         server.stop()
