@@ -14,8 +14,14 @@ select sha256, bytes, location, host from center.object where sha256 = %(sha256)
 -- object_moved: the store has it; only then the spool file goes
 update center.object set location = 'store', host = '' where sha256 = %(sha256)s and location = 'spool';
 
--- spooled_here: objects that this host still has to move, for the start after a crash
-select sha256 from center.object where location = 'spool' and host = %(host)s order by created_at limit %(limit)s;
+-- move_again: a job for each object that this host still has to move and that none waits for, at the start after a crash
+insert into center.job (clinic_id, handler, dedup, payload, run_at)
+select '', %(handler)s, sha256, jsonb_build_object('sha256', sha256), %(now)s
+from center.object where location = 'spool' and host = %(host)s
+on conflict (clinic_id, handler, dedup) where state = 'ready' do nothing;
+
+-- places: where these objects' bytes are (primary key)
+select sha256, location, host from center.object where sha256 = any(%(names)s);
 
 -- known_patient: by the clinic's own number (patient_local_id)
 select * from center.patient where clinic_id = %(clinic)s and local_id = %(local_id)s and not placeholder;
@@ -214,5 +220,5 @@ update gateway.sending set status = %(status)s, acknowledged = acknowledged or %
 where clinic_id = %(clinic)s and delivery_key = %(key)s and sop_uid = %(sop)s;
 
 -- oldest_spooled: how long the oldest object waits for the store, for the metric
-select extract(epoch from (%(now)s - min(created_at)))::float8 as seconds, count(*)::int as objects
+select extract(epoch from (%(now)s - min(created_at)))::float8 as seconds
 from center.object where location = 'spool' and host = %(host)s;

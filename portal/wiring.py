@@ -68,6 +68,14 @@ LANES = (
 )  # fmt: skip
 
 
+#: Lanes that work several jobs at a time: a spool that piled up drains as fast as the store takes it.
+AT_ONCE = {"gateway.move": 4}
+
+
+def at_once(lane: Mapping[str, Handler]) -> int:
+    return max((n for name, n in AT_ONCE.items() if any(h.split(":")[0] == name for h in lane)), default=1)
+
+
 def lanes(handlers: Mapping[str, Handler]) -> list[dict[str, Handler]]:
     """Each lane's handlers; what no lane names has one of its own. A name may go on after a colon (the spool's host)."""
 
@@ -253,7 +261,11 @@ def run_dicom(parts: Parts, stop: threading.Event) -> None:
 def run_worker(parts: Parts, stop: threading.Event) -> None:
     """Jobs and clocks in their lanes, the audit's sealer, and housekeeping."""
     found = lanes(worker_handlers(parts))
-    runners = [Runner(parts.database, lane, parts.clock, name=str(n)) for n, lane in enumerate(found)]
+    runners = [
+        Runner(parts.database, lane, parts.clock, name=f"{n}-{k}")
+        for n, lane in enumerate(found)
+        for k in range(at_once(lane))
+    ]
     runners[0].give_back_mine(socket.gethostname())
     parts.gateway.reclaim()
     parts.audit_verifier.each_night()

@@ -193,6 +193,16 @@ def test_reclaim_adopts_nothing_unacknowledged_and_moves_what_was(house: House) 
     assert spooled(house) == [] and house.store.stat(kept.sha256) is not None
 
 
+def test_a_start_doubles_no_job_and_one_object_of_two_clinics_is_moved_once(house: House) -> None:
+    raw = make_cr(1, size=(64, 64))
+    house.accept(raw)
+    house.accept(raw, "helan")
+    assert house.gateway.door.reclaim()["again"] == 0
+    assert len(house.rows("select 1 from center.job where handler like 'gateway.move%%'")) == 1
+    house.run_jobs()
+    assert spooled(house) == []
+
+
 def test_a_file_whose_row_says_store_is_dropped_at_the_next_start(house: House) -> None:
     raw = make_cr(1, size=(64, 64))
     kept = house.accept(raw)
