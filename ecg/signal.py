@@ -20,7 +20,11 @@ _OTHER_LEADS: Final = (
     *("V7", "V8", "V9", "V2R", "V3R", "V4R", "V5R", "V6R", "V7R", "V8R", "V9R"),
     *("X", "Y", "Z", "CC5", "CM5", "MLI", "MLII", "MLIII", "ES", "AS", "AI"),
 )
-_BY_FOLDED_NAME: Final = {name.casefold(): name for name in (*STANDARD_LEADS, *_OTHER_LEADS)}
+_BY_FOLDED_NAME: Final = {name.casefold(): name for name in (*STANDARD_LEADS, *_OTHER_LEADS)} | {
+    "di": "I",
+    "dii": "II",
+    "diii": "III",
+}  # derivation, dérivation, derivación
 _LIMB_TOLERANCE_MV: Final = 0.03
 """Three small steps of a 5 or 10 uV recorder, after each lead was rounded and filtered by itself (ours)."""
 
@@ -52,6 +56,7 @@ class EcgSignal:
     birth_date: YYYYMMDD.  recorded_at: ISO 8601, with its zone where the file had one.
     annotations: the device's own words, kept apart and never mixed with ours.
     issues: what a reader of this recording should know about the file.
+    is_ecg_by_type: whether the format, or the object's own type, holds ECG leads whatever they are called.
     """
 
     leads: tuple[str, ...]
@@ -70,6 +75,7 @@ class EcgSignal:
     annotations: tuple[DeviceNote, ...] = ()
     source_format: str = ""
     issues: tuple[Reason, ...] = ()
+    is_ecg_by_type: bool = False
 
     def __post_init__(self) -> None:
         samples = np.array(self.samples, dtype=np.float64, order="C")

@@ -90,6 +90,7 @@ def read_aecg(content: bytes, file: str = "ECG") -> EcgSignal:
         device=_device(series),
         annotations=_notes(series),
         source_format="HL7 aECG XML",
+        is_ecg_by_type=True,
         issues=issues,
     )
 

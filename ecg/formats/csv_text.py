@@ -55,9 +55,7 @@ _NOT_ENDED: Final = Reason(
     en="The file's last line has no end: it may have been cut off, and its last sample may be wrong.",
 )
 _UNNAMED: Final = "ECG"
-_ECG_NAMES: Final = frozenset(
-    map(folded, ("ecg", "ekg", "ecg signal", "ecg value", "心电", "心电信号", "lead", "signal"))
-)
+_ECG_NAMES: Final = frozenset(map(folded, ("ecg", "ekg", "ecg signal", "ecg value", "心电", "心电信号", "lead")))
 _SECONDS_PER: Final = {
     **dict.fromkeys(("s", "sec", "second", "seconds", "秒"), 1.0),
     **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds", "毫秒"), 1e-3),

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from itertools import groupby
@@ -36,11 +36,12 @@ from ecg.formats.dicom_write import (
     stream_dicom,
     write_dicom,
 )
-from ecg.formats.kinds import not_an_ecg
+from ecg.formats.kinds import no_lead_named, not_an_ecg
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
 from ecg.formats.leads import check_rate
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.trouble import unreadable
+from ecg.heart_leads import heart_leads, names_lead, says_ecg
 from ecg.signal import MAX_LEADS, DeviceNote, EcgSignal, Filters, canonical_lead, distinct, is_known_lead
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
 
 _KEPT: Final = {SCALP_EEG: "Routine Scalp EEG", EMG: "EMG", EOG: "EOG", SLEEP_EEG: "Sleep EEG"}
 """Signals that are kept and shown as they are."""
+_ECG_CLASSES: Final = "1.2.840.10008.5.1.4.1.1.9.1."
+"""12-lead, general, ambulatory and 32-bit: their channels are leads unless they say otherwise."""
 _NOT_HEARTS: Final = tuple(f"1.2.840.10008.5.1.4.1.1.9.{n}." for n in (4, 5, 6, 7, 8))
 """Voice, pulse, breath, brain and muscle, posture: waveforms, but no ECG."""
 
@@ -145,7 +148,9 @@ def _groups(content: Buffer, file: str, *, is_derived: bool) -> tuple[Dataset, l
     if is_derived:
         ranked = [(n, item) for n, item in ranked[1:] if not _is_original(item)]
     for _, alike in groupby(ranked, key=lambda each: _rank(each[1])):
-        groups = [_Group.of(item, samples[n] if n < len(samples) else None, order, kept, file) for n, item in alike]
+        groups = [
+            _Group.of(item, samples[n] if n < len(samples) else None, order, sop_class, file) for n, item in alike
+        ]
         groups = sorted((group for group in groups if group.leads), key=lambda group: len(group.leads), reverse=True)
         if groups:
             return dataset, groups
@@ -165,8 +170,9 @@ def _rank(item: Dataset) -> tuple[bool, float]:
 
 
 def _long(dataset: Dataset, group: _Group, file: str) -> LongSignal:
-    kept = _KEPT.get(_text(dataset, "SOPClassUID"), "")
     leads = group.leads
+    sop_class = _text(dataset, "SOPClassUID")
+    kept = _KEPT.get(sop_class, "")
     head = EcgSignal(
         leads=distinct(lead.name for lead in leads),
         samples=np.empty((len(leads), 0)),
@@ -183,8 +189,14 @@ def _long(dataset: Dataset, group: _Group, file: str) -> LongSignal:
         accession_number=_text(dataset, "AccessionNumber"),
         annotations=_notes(dataset),
         source_format=f"DICOM {kept}".rstrip(),
-        issues=group.issues + ((not_an_ecg(kept),) if kept else ()),
+        is_ecg_by_type=sop_class.startswith(_ECG_CLASSES),
     )
+    issues = group.issues
+    if kept:
+        issues += (not_an_ecg(kept, [name for name in head.leads if says_ecg(name)]),)
+    elif not heart_leads(head):
+        issues += (no_lead_named(head.leads),)
+    head = replace(head, issues=issues)
     return LongSignal(head, checked_length(file, group.frames.shape[0], group.fs_hz), group.block)
 
 
@@ -210,8 +222,8 @@ class _Group:
     issues: tuple[Reason, ...]
 
     @classmethod
-    def of(cls, item: Dataset, samples: npt.NDArray[np.uint8] | None, order: str, kept: str, file: str) -> _Group:
-        """kept: what these signals are where they are no ECG."""
+    def of(cls, item: Dataset, samples: npt.NDArray[np.uint8] | None, order: str, sop_class: str, file: str) -> _Group:
+        kept = sop_class in _KEPT
         channels: Sequence[Dataset] = list(item.get("ChannelDefinitionSequence") or ())
         fs_hz = float(item.get("SamplingFrequency") or 0)
         if not 0 < len(channels) <= MAX_LEADS or not 0 < fs_hz <= 1e6:
@@ -236,7 +248,8 @@ class _Group:
                 issues.append(_not_voltage_issue(name))
         filters, differ = _filters(channels)
         issues += [_FILTERS_DIFFER] if differ else []
-        if not kept and not any(is_known_lead(lead.name) for lead in leads) and _has_other_source(channels):
+        is_other = not sop_class.startswith(_ECG_CLASSES) or _has_other_source(channels)
+        if not kept and is_other and not any(names_lead(lead.name) for lead in leads):
             leads = []  # a pressure in millivolts, but no lead of a heart
         if leads and not kept:
             check_rate(file, fs_hz)

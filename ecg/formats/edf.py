@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
-from ecg.formats.kinds import is_heart, lead_name, not_an_ecg
+from ecg.formats.kinds import is_heart, lead_name, no_lead_named
 from ecg.formats.leads import check_rate, mv_per_unit, number
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.text import decoded
@@ -106,7 +106,7 @@ def open_edf(content: Buffer, file: str = "ECG") -> LongSignal:
     head = _head(edf, signals, fs_hz, notes)
     if heart_leads(head):
         check_rate(file, fs_hz)
-    issues = [*edf.issues, *([] if heart_leads(head) else [not_an_ecg(", ".join(head.leads[:8]))])]
+    issues = [*edf.issues, *([] if heart_leads(head) else [no_lead_named(head.leads)])]
     issues += [_held_issue(held)] if held else []
     issues += [_left_out_issue(left_out)] if left_out else []
     issues += [_GAPS] if length > per_record * len(starts) else []

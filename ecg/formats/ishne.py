@@ -145,6 +145,7 @@ def _head(raw: bytes, header: _Header) -> EcgSignal:
         device=decoded(raw[232:272])[:64],
         annotations=(DeviceNote(note),) if note else (),
         source_format="ISHNE",
+        is_ecg_by_type=True,
     )
 
 

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from center.reads import Reason
+from ecg.heart_leads import names_lead
 from ecg.signal import canonical_lead, is_known_lead
 
-_HEART: Final = re.compile(r"(?:ECG|EKG)\b|(?:ECG|EKG)\d", re.IGNORECASE)
+_AXES: Final = ("X", "Y", "Z", "ES", "AS", "AI")
 
 
 def lead_name(label: str) -> str:
-    """A signal's label as the name of a lead: ``EKG II`` and ``ECG Lead II`` are II, ``EKG`` is ECG, others stay."""
+    """A signal's label as the name of a lead: ``EKG II`` and ``ECG Lead II`` are II, ``EKG`` is ECG, others stay.
+
+    ``ECG X`` stays as well: without its first word it would be an accelerometer's axis.
+    """
     bare = re.sub(r"^(?:EKG|ECG)(?=[\s_-]|$)", "ECG", " ".join(label.split()), flags=re.IGNORECASE)
     name = canonical_lead(re.sub(r"^(?:ECG)[\s_-]+", "", bare))
-    return name if is_known_lead(name) else bare
+    return name if is_known_lead(name) and not (name in _AXES and bare.upper().startswith("ECG")) else bare
 
 
 def is_heart(name: str) -> bool:
     """Whether the name is that of an ECG lead."""
-    return is_known_lead(name) or _HEART.match(name) is not None
+    return names_lead(name)
 
 
-def not_an_ecg(kind: str) -> Reason:
-    """What goes with a recording that is kept and shown, but not interpreted.  kind: what it is, such as EEG."""
+def no_lead_named(names: Sequence[str]) -> Reason:
+    """The same where no channel is named as a lead and the file's own type doesn't say that it holds an ECG."""
+    shown = [name[:40] for name in names[:8]]
+    more = ("等", ", ...") if len(names) > len(shown) else ("", "")
+    return Reason(
+        "not_an_ecg",
+        zh=f"没有一个通道名为心电导联（{'、'.join(shown)}{more[0]}）：没有可读的心电图，保留并显示，不作解读。",
+        en=f"No channel is named as an ECG lead ({', '.join(shown)}{more[1]}): no ECG to read; kept and shown, "
+        "not interpreted.",
+    )
+
+
+def not_an_ecg(kind: str, but: Sequence[str] = ()) -> Reason:
+    """What goes with a recording that is kept and shown, but not interpreted.  kind: what it is, such as EEG.
+
+    but: channels in it that call themselves an ECG, and are read.
+    """
+    if but:
+        return Reason(
+            "not_an_ecg",
+            zh=f"{kind} 不是心电图：保留并显示，只解读其中的 {'、'.join(but)}。",
+            en=f"{kind} is not an ECG: kept and shown; only {', '.join(but)} in it is interpreted.",
+        )
     return Reason(
         "not_an_ecg",
         zh=f"{kind} 不是心电图：保留并显示，不作解读。",

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
+from ecg.formats.kinds import no_lead_named
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
+from ecg.heart_leads import heart_leads
 from ecg.signal import MAX_LEADS, MAX_SAMPLES, DeviceNote, EcgSignal, canonical_lead, distinct, limb_issue
 
 MIN_FS_HZ: Final = 50.0
@@ -86,6 +88,8 @@ def recording(file: str, leads: Sequence[StoredLead], fs_hz: float, **header: An
         annotations=tuple(replace(note, text=note.text[:_MAX_TEXT]) for note in notes),
         **header,
     )
+    if not heart_leads(replace(signal, issues=issues)) and not any(issue.code == "not_an_ecg" for issue in issues):
+        issues += (no_lead_named(signal.leads),)
     return replace(signal, issues=issues + limb_issue(signal))
 
 

@@ -69,7 +69,9 @@ _STATUS: Final = 4
 _VOLT: Final = 0
 _HERTZ, _SECOND = 0, 1
 _DOMINANT_BEAT: Final = 9
-_HEART_KINDS: Final = frozenset((0, 1, 2, 3, 4, 9, 20, 21))
+_HEART_KINDS: Final = frozenset((1, 2, 3, 4, 9))
+_ANY_KINDS: Final = frozenset((0, 20, 21))
+"""Not said, and monitors' recordings of all sorts: here a channel is a lead by its code or its words alone."""
 _OTHER_KINDS: Final = {
     **{5: "intracardiac ECG", 6: "body surface map", 7: "late potentials", 8: "late potential map"},
     **{25: "power spectrum", 26: "trend", 30: "sound", 31: "pulse wave"},
@@ -156,10 +158,11 @@ def read_mfer(content: bytes, file: str = "ECG") -> EcgSignal:
             "changes its channels between parts of the waveform, which is not yet readable here",
             expected="one definition for all parts",
         )
-    leads, fs_hz = _leads(frames, file)
     kind = frames[0].kind
+    has_leads = kind in _HEART_KINDS | _ANY_KINDS
+    leads, fs_hz = _leads(frames, file, has_leads=has_leads)
     issues: tuple[Reason, ...] = (unproven("MFER"),)
-    issues += () if kind in _HEART_KINDS else (not_an_ecg(_OTHER_KINDS.get(kind, f"MFER {kind}")),)
+    issues += () if has_leads else (not_an_ecg(_OTHER_KINDS.get(kind, f"MFER {kind}")),)
     return recording(
         file,
         leads,
@@ -168,6 +171,7 @@ def read_mfer(content: bytes, file: str = "ECG") -> EcgSignal:
         age_years=state.age_years,
         annotations=tuple(state.notes[:_MAX_NOTES]),
         source_format="MFER",
+        is_ecg_by_type=kind in _HEART_KINDS,
         issues=issues,
         **state.header,
     )
@@ -358,7 +362,8 @@ def _frame(state: _State, value: memoryview) -> _Frame:
     return _Frame(state.kind, state.order, channels, tuple(rows[name].reshape(-1) for name, _, _ in parts))
 
 
-def _leads(frames: list[_Frame], file: str) -> tuple[list[StoredLead], float]:
+def _leads(frames: list[_Frame], file: str, *, has_leads: bool) -> tuple[list[StoredLead], float]:
+    """has_leads: lead codes mean an ECG's leads; elsewhere the same numbers are an EEG's electrodes."""
     if sum(values.size for frame in frames for values in frame.values) > MAX_SAMPLES:
         raise unreadable(file, "的样本过多", "has too many samples", expected=f"at most {MAX_SAMPLES} samples")
     leads: list[StoredLead] = []
@@ -382,8 +387,9 @@ def _leads(frames: list[_Frame], file: str) -> tuple[list[StoredLead], float]:
         mv[~np.isfinite(mv)] = np.nan
         if null is not None:
             mv[stored == null] = np.nan
-        name = LEAD_OF_NUMBER.get(channel.lead) or _OTHER_LEADS.get(channel.lead) or channel.lead_text
-        leads.append(StoredLead(name or f"lead {n + 1}", mv, step_mv))
+        coded = LEAD_OF_NUMBER.get(channel.lead) or _OTHER_LEADS.get(channel.lead) if has_leads else None
+        name = coded or channel.lead_text
+        leads.append(StoredLead(name or f"{'lead' if has_leads else 'channel'} {n + 1}", mv, step_mv))
         rates.add(round(1 / channel.interval_s, 6))
     if len(rates) != 1:
         raise unreadable(

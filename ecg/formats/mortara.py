@@ -67,6 +67,7 @@ def read_mortara(content: bytes, file: str = "ECG") -> EcgSignal:
         device=" ".join(filter(None, (source.get("@manufacturer") or "Mortara", source.get("@model")))),
         annotations=_notes(root),
         source_format="Mortara XML",
+        is_ecg_by_type=True,
         issues=(unproven("Mortara XML"),),
     )
 

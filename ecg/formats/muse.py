@@ -89,6 +89,7 @@ def read_muse(content: bytes, file: str = "ECG") -> EcgSignal:
         accession_number=root.get("order/accessionnumber"),
         annotations=_notes(root),
         source_format="GE MUSE XML",
+        is_ecg_by_type=True,
         issues=_checksum_issue(root, leads, file) + _lead_issues(leads),
     )
     return replace(signal.with_limb_leads(), issues=signal.issues)

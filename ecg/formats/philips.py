@@ -219,6 +219,7 @@ def _header(root: Element, waves: Element, signals: Element) -> dict[str, object
         "accession_number": root.get("orderinfo/ordernumber"),
         "annotations": _notes(root),
         "source_format": "Philips ECG XML",
+        "is_ecg_by_type": True,
     }
 
 

@@ -63,6 +63,7 @@ def read_scp(content: bytes, file: str = "ECG") -> EcgSignal:
         device=about.device,
         annotations=read_notes(sections, language),
         source_format="SCP-ECG",
+        is_ecg_by_type=True,
     )
 
 

@@ -400,6 +400,7 @@ def _recording(root: Element, leads: list[StoredLead], fs_hz: float, kind: str, 
         accession_number=told.get("accession_number", ""),
         annotations=_notes(root),
         source_format=kind,
+        is_ecg_by_type=True,
         issues=(unproven(zh if zh == kind else f"{zh} ({kind})"),),
     )
 

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from center.errors import Unreadable
 from center.reads import Reason
+from ecg.formats.kinds import no_lead_named
 from ecg.formats.trouble import EXPORT_AGAIN, SEND_BOTH, unreadable
+from ecg.heart_leads import heart_leads
 from ecg.signal import (
     MAX_LEADS,
     MAX_SAMPLES,
@@ -456,9 +458,10 @@ def as_signal(header: Header, leads: Sequence[Lead]) -> EcgSignal:
         recorded_at=header.recorded_at,
         annotations=notes,
         source_format="WFDB",
-        issues=tuple(issues),
     )
-    return replace(signal, issues=signal.issues + limb_issue(signal))
+    if not heart_leads(signal):
+        issues.append(no_lead_named(signal.leads))
+    return replace(signal, issues=(*issues, *limb_issue(signal)))
 
 
 def _from_comments(comments: Iterable[str]) -> tuple[float | None, str, tuple[DeviceNote, ...]]:
