@@ -7,9 +7,9 @@ Values only. ``ModelInput`` is filled in wiring (the gateway decodes films, the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,17 @@ class Critical:
     profile: str
     version: str
     rules: tuple[CriticalRule, ...] = ()
+
+
+NOT_READ: Final = CriticalRule(
+    "machine_failed",
+    "机器未能读这份心电图：请立即人工阅图。",
+    "The machine could not read this ECG: look now.",
+    Tier.ORANGE,
+    source="ours",
+)
+"""What keeps a machine from reading an ECG may be what is critical in it: it goes up, never down."""
+_NOT_READ_EDITION: Final = ("ours", "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +310,13 @@ class PreliminaryRead:
     @property
     def critical_findings(self) -> tuple[Finding, ...]:
         """Those that ask for a human read at once; a machine never raises the clinic's alert itself."""
-        return tuple(f for f in self.answerable if f.critical and f.decision is Decision.PRESENT)
+        found = tuple(f for f in self.answerable if f.critical and f.decision is Decision.PRESENT)
+        return (*found, _red(NOT_READ)) if self._is_not_read else found
+
+    @property
+    def _is_not_read(self) -> bool:
+        """Whether the machine failed on it, or on one of its recordings: as urgent as a critical value, but none."""
+        return self.critical is not None and any(r.rule == NOT_READ.rule for r in self.critical.rules)
 
     @property
     def _red_rules(self) -> tuple[CriticalRule, ...]:
@@ -307,6 +324,22 @@ class PreliminaryRead:
             return ()
         rules = tuple(r for r in self.critical.rules if r.tier is Tier.RED)
         return rules or (CriticalRule("red", "危急值", "Critical value", Tier.RED),)
+
+
+def ecg_not_read(model: str, version: str, input_digest: str, reason: Reason) -> PreliminaryRead:
+    """The abstention of a machine that failed on an ECG, for whatever reason: a person is to look now."""
+    return with_not_read(PreliminaryRead("ecg", model, version, input_digest, Outcome.ABSTAINED, reason))
+
+
+def with_not_read(read: PreliminaryRead) -> PreliminaryRead:
+    """The same read, at least orange: it, or another recording of the study, could not be read."""
+    profile, edition = _NOT_READ_EDITION
+    before = read.critical or Critical(NOT_READ.tier, profile, edition)
+    tier = min(before.tier, NOT_READ.tier, key=lambda one: one.rank)
+    if any(rule.rule == NOT_READ.rule for rule in before.rules):
+        return read
+    rules = sorted((*before.rules, NOT_READ), key=lambda rule: rule.tier.rank)  # stable
+    return replace(read, critical=replace(before, tier=tier, rules=tuple(rules)))
 
 
 def _red(rule: CriticalRule) -> Finding:

@@ -274,7 +274,7 @@ def _by_lead(median: MedianBeat, noise_mv: Samples) -> dict[str, dict[str, float
     p_on, p_off = median.overall[Mark.P_ON], median.overall[Mark.P_OFF]
     on, off = median.overall[Mark.QRS_ON], median.overall[Mark.QRS_OFF]
     t_on, t_off = median.overall[Mark.T_ON], median.overall[Mark.T_OFF]
-    has_qrs = bool(np.isfinite(on) and np.isfinite(off))
+    has_qrs = bool(np.isfinite(on) and np.isfinite(off) and max(0.0, on) <= off and on < mv.shape[1] - 1)
     columns: dict[str, Samples] = {}
     if has_qrs:
         columns |= qrs_sizes(mv, on, off, fs) | st_values(mv, off, fs)

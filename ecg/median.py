@@ -85,7 +85,7 @@ def _without_wander(strip: Strip, beats: Beats, waves: Waves, chosen: Index) -> 
     fs, samples = strip.fs_hz, strip.mv.shape[1]
     first, last = round(_LEVEL_S[0] * fs), round(_LEVEL_S[1] * fs)
     onset = np.rint(_onsets(strip, beats, waves)[chosen]).astype(np.int64)
-    knots = onset[(onset - first >= 0) & (onset < samples)]
+    knots = np.sort(onset[(onset - first >= 0) & (onset < samples)])
     knots = knots[np.append(True, np.diff(knots) > first)] if knots.size else knots
     if not knots.size:
         return strip.mv - np.median(strip.mv, axis=1, keepdims=True)

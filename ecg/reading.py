@@ -8,7 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from center import observe
+from center.errors import Unavailable
 from center.reads import (
+    NOT_READ,
     Code,
     Critical,
     CriticalRule,
@@ -22,6 +25,8 @@ from center.reads import (
     Reason,
     StatementLine,
     Tier,
+    ecg_not_read,
+    with_not_read,
 )
 from ecg import comparison, critical, engine, holter, statements
 from ecg.beat_log import KINDS, NO_MARK
@@ -30,8 +35,15 @@ from ecg.marks import Evidence, Mark, Measurements, MedianBeat, Statement
 from ecg.measurement_names import NAMES, name_of
 from ecg.strip import Samples, Strip
 
+log = observe.log("ecg")
+
 MODEL: Final = "helan_ecg"
 VERSION: Final = "1.0.0"
+_BROKE: Final = Reason(
+    "machine_failed",
+    zh="机器读图时出错，没有初读：请立即人工阅图。",
+    en="The machine failed on this ECG and read nothing: look now.",
+)
 _NO_RECORDING: Final = Reason("not_an_ecg", zh="没有可读的心电记录。", en="There is no ECG recording to read.")
 _BOUNDARIES: Final = {
     "p_on": Mark.P_ON,
@@ -50,11 +62,33 @@ def read_ecg(model_input: ModelInput, profile: str = critical.DEFAULT_PROFILE) -
     A recording that it can't read it refuses, never as green.
     """
     if not model_input.more:
+        return _answered(model_input, profile) or _failed(model_input)
+    inputs = [_like(one, model_input) for one in (model_input, *model_input.more)]
+    answers = [_answered(one, profile) for one in inputs]
+    reads = [answer for answer in answers if answer is not None]
+    if not reads:
+        return _failed(model_input)
+    gravest = min(reads, key=_gravity)
+    which = next(n for n, answer in enumerate(answers) if answer is gravest)
+    tiers = [str((NOT_READ.tier if answer is None else answer.tier) or "") for answer in answers]
+    told = {"recordings": len(answers), "recording": which + 1, "tiers": tiers}
+    read = replace(gravest, input_digest=model_input.input_digest, quality=gravest.quality | told)
+    return with_not_read(read) if len(reads) < len(answers) else read
+
+
+def _answered(model_input: ModelInput, profile: str) -> PreliminaryRead | None:
+    """One recording's read; None where the engine failed on it: that must neither hide the others nor end the queue."""
+    try:
         return _read(model_input, profile)
-    reads = [_read(_like(one, model_input), profile) for one in (model_input, *model_input.more)]
-    which = min(range(len(reads)), key=lambda n: _gravity(reads[n]))
-    told = {"recordings": len(reads), "recording": which + 1, "tiers": [str(r.tier or "") for r in reads]}
-    return replace(reads[which], input_digest=model_input.input_digest, quality=reads[which].quality | told)
+    except Unavailable:
+        raise
+    except Exception as error:  # the engine's rim: whatever broke, a person is told to look
+        log.error("ecg.read_failed", exc=error)
+        return None
+
+
+def _failed(model_input: ModelInput) -> PreliminaryRead:
+    return ecg_not_read(MODEL, VERSION, model_input.input_digest, _BROKE)
 
 
 def _like(one: ModelInput, asked: ModelInput) -> ModelInput:

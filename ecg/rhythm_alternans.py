@@ -18,6 +18,9 @@ _T_MV: Final = 0.08
 _CONSISTENT: Final = 0.9
 _STEADY_RR: Final = 0.06
 _LEADS: Final = 3
+_T_FROM_S: Final = 0.10
+_T_LEAST_S: Final = 0.04
+"""A T wave whose peak is marked within the QRS leaves no window of its own: this much is looked at all the same (ours)."""
 
 
 def of(view: View) -> Found:
@@ -59,7 +62,8 @@ def _heights(view: View, first: int, stop: int) -> tuple[Samples, Samples]:
         return view.strip.mv[:, np.clip(index, 0, view.strip.mv.shape[1] - 1)]
 
     qrs = cut(-0.06, 0.07)
-    t = cut(max(0.10, t_after - 0.10), t_after + 0.06)
+    t_from = max(_T_FROM_S, t_after - 0.10)
+    t = cut(t_from, max(t_after + 0.06, t_from + _T_LEAST_S))
     level = cut(-0.08, -0.055).mean(axis=2)
     return qrs.max(axis=2) - qrs.min(axis=2), np.abs(t - level[:, :, None]).max(axis=2)
 

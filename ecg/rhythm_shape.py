@@ -13,6 +13,9 @@ from ecg.strip import Samples
 _BEFORE_S: Final = 0.46
 _AFTER_S: Final = 0.14
 
+_FARTHEST_ONSET_S: Final = 0.2
+"""A QRS onset marked farther from its main deflection, or behind it, is a mistaken one (ours)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -45,7 +48,7 @@ def shape_of(
     """
     mv, hz = thin.mv, thin.hz
     before, after = int(_BEFORE_S * hz), int(_AFTER_S * hz)
-    onset = onset_ahead_s if np.isfinite(onset_ahead_s) else 0.045
+    onset = min(max(onset_ahead_s, 0.0), _FARTHEST_ONSET_S) if np.isfinite(onset_ahead_s) else 0.045
     at = (at_s[own] * hz).astype(np.int64)
     at = at[(at >= before) & (at + after < mv.shape[1])][:60]
     if at.size < 2:

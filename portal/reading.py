@@ -27,6 +27,7 @@ from center.reads import (
     PreliminaryRead,
     Reason,
     StatementLine,
+    ecg_not_read,
 )
 from dicom_gateway.room import scan
 from ecg.room import is_known_format, is_long, open_long, read_files, to_long_input, to_model_input
@@ -91,7 +92,20 @@ def _reading(make_readers: Callable[[], Readers], every_lead: bool) -> Callable[
 
 
 def _lost(study: Study, why: str) -> Line:
-    return _of(study) | _without("unreadable", _LOST[why])
+    return _of(study) | _not_read(study, _LOST[why])
+
+
+def _not_read(study: Study, reason: Reason) -> Line:
+    """Nothing was read, for no fault of the file's: an ECG goes up, since what broke the machine may be critical."""
+    out = _without("unreadable", reason)
+    critical = ecg_not_read("none", "0", "", reason).critical if _may_be_ecg(study) else None
+    return out | ({"kind": "ecg", "critical": _critical(critical)} if critical else {})
+
+
+def _may_be_ecg(study: Study) -> bool:
+    return any(map(is_waveform, study.sources)) or (
+        study.kind != "dicom" and not all(_says_nothing(path) for path in study.files)
+    )
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[Path]:
@@ -136,7 +150,7 @@ def line(study: Study, readers: Readers, *, every_lead: bool = False) -> Line:
         return out | _read(study, readers, every_lead)
     except Exception as error:  # the rim: one study must not end the others
         log.error("read.broke", exc=error)
-        return out | _without("unreadable", _BROKE)
+        return out | _not_read(study, _BROKE)
 
 
 def _of(study: Study) -> Line:

@@ -149,7 +149,7 @@ NATIONAL: dict[str, Cases] = {
         inside=(Seen({}, {}, {"qtc_fridericia": 500}), YELLOW),
         outside=(Seen({}, {}, {"qtc_fridericia": 499}), None),
     ),
-    "unreadable": by_statement("uninterpretable", YELLOW, 0.01, YELLOW),
+    "unreadable": by_statement("uninterpretable", ORANGE, 0.25, YELLOW),
     "abnormal": by_statement("abnormal", YELLOW, 0.01, YELLOW, "normal"),
 }
 
@@ -388,7 +388,7 @@ def test_a_measurement_that_is_not_sure_lowers_the_tier() -> None:
 def test_a_recording_that_cannot_be_read_is_never_green() -> None:
     for key in ("uninterpretable", "poor_quality", "limb_reversal"):
         graded = Seen({key: 0.9}).graded("national_2017")
-        assert graded.tier is YELLOW
+        assert graded.tier is (ORANGE if key == "uninterpretable" else YELLOW)
         assert "no heartbeat" in graded.rules[0].en
 
 

@@ -174,6 +174,8 @@ def test_neither_a_bug_nor_a_dead_process_stops_the_others(tmp_path: Path) -> No
     assert [Path(x["path"]).name for x in lines] == ["a.hea", "b.hea", "c.hea", "d.hea"]
     assert [x["outcome"] for x in lines] == ["read", "unreadable", "unreadable", "read"]
     assert [lines[n]["reason"]["code"] for n in (1, 2)] == ["process_died", "read_failed"]
+    assert [lines[n]["critical"]["tier"] for n in (1, 2)] == ["orange", "orange"]  # what broke us may be critical
+    assert "look now" in lines[1]["critical"]["rules"][0]["en"]
 
 
 def test_an_ecgs_line_says_statements_evidence_tier_and_units(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from center.errors import Invalid, NotFound, WrongState
 from center.events import PreliminaryReadMade
 from center.identity import system_for
 from center.patients import PatientIdentity
-from center.reads import Decision, Tier
+from center.reads import Decision, Tier, ecg_not_read
 from tests.makers.ecg_reads import POOR, ecg_read
 from tests.worklist.bench import ABSTAINED, HELAN, SHIGOU, Bench, finding, person, reader
 from worklist.lifecycle import CaseState
@@ -279,6 +279,16 @@ def test_a_recording_that_nobody_can_read_may_still_be_red(bench: Bench) -> None
     bench.tell(case, ecg_read(Tier.RED, refused=POOR))
     assert bench.now_is(case).urgency is Urgency.STAT
     assert bench.query("select count(*) from worklist.task where kind = 'read_now'") == [(1,)]
+
+
+def test_an_ecg_that_the_machine_failed_on_is_looked_at_now(bench: Bench) -> None:
+    case = bench.arrive(modalities=frozenset({"ECG"}))
+    bench.tell(case, ecg_not_read("none", "0", "d", POOR))
+    now = bench.now_is(case)
+    assert now.urgency is Urgency.STAT and now.due_at <= bench.clock.now() + timedelta(minutes=10)
+    assert (now.machine.kind, now.machine.tier) == ("critical", "orange") and "立即人工阅图" in now.machine.text.zh
+    assert bench.query("select kind, key from worklist.task") == [("read_now", "none:critical:machine_failed")]
+    assert not bench.notifier.told
 
 
 def test_orange_is_read_next_without_a_task(bench: Bench) -> None:
