@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ecg.flutter import seen
+from ecg.flutter import flutter_of
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
+from ecg.waves_look import Look, look_at
 from ecg.waves_nets import Index, Scene
-from ecg.waves_steps import p_places, scene_of, t_places, tracks
 from ecg.waves_tables import Tables, tables
-from ecg.waves_views import Floats, views_of
+from ecg.waves_views import Floats
 
 FEWEST_BEATS: Final = 4
 """Fewer beats tell nothing of how regular a rhythm is (ours)."""
@@ -25,7 +25,7 @@ F_BAND_HZ: Final = (3.0, 12.0)
 F_NEAR_HZ: Final = 0.6
 FREE_ODDS: Final = 1.5
 """Log odds on the track from which a wave that no QRS follows counts as P (ours)."""
-_WIDE_AND_FAST: Final = 100.0
+_FAST_PER_MIN: Final = 100.0
 _WIDE_S: Final = 0.12
 APART_S: Final = 0.20
 BACKED_S: Final = 0.06
@@ -63,19 +63,23 @@ class Atrial:
     flutter_probability: float
 
 
-def evidence(strip: Strip, beats: Beats, waves: Waves, made: Tables | None = None) -> Atrial:
-    """What can be told of the atria from these beats and waves; made: other coefficients than those that ship."""
+def evidence(strip: Strip, beats: Beats, waves: Waves, made: Tables | None = None, look: Look | None = None) -> Atrial:
+    """What can be told of the atria from these beats and waves.
+
+    made: other coefficients than those that ship.  look: of the same strip and beats, where it was made already.
+    """
     made = made or tables()
-    view = _seen(strip, beats, waves, made)
-    if view is None:
+    look = look or look_at(strip, beats, made)
+    if look is None:
         return _nothing(len(beats))
+    view = _seen(look, beats, waves)
     odds = made.atria(view.features[None])[0].astype(np.float64)
     weight = np.exp(odds - odds.max())
     _, af, flutter = weight / weight.sum()
     f_hz = view.f_hz
     if len(beats) < FEWEST_BEATS:
         af = flutter = 0.0
-    elif _may_flutter(view, waves) and (folded := seen(strip, beats)) is not None:
+    elif not _is_wide_and_fast(strip, beats, waves) and (folded := flutter_of(strip, beats)) is not None:
         flutter, f_hz = max(float(flutter), folded.probability), folded.rate / 60.0
         af = min(float(af), 1.0 - flutter)
     own = waves.p_certainty * (1.0 - max(af, flutter))
@@ -102,14 +106,16 @@ def evidence(strip: Strip, beats: Beats, waves: Waves, made: Tables | None = Non
     )
 
 
-def _may_flutter(view: Seen, waves: Waves) -> bool:
-    """Whether flutter may be asked for: not where the beats are wide and fast."""
-    rate = 60.0 / max(float(np.median(view.scene.rr_after)), 0.2)
-    width_s = np.nanmedian(np.append(waves.overall[:, Mark.QRS_OFF] - waves.overall[:, Mark.QRS_ON], 0.0)) / (
-        view.scene.views.hz * view.scene.views.step
+def _is_wide_and_fast(strip: Strip, beats: Beats, waves: Waves) -> bool:
+    """Whether the beats are: a wide tachycardia is ventricular until a person says otherwise, and no flutter."""
+    width = waves.overall[:, Mark.QRS_OFF] - waves.overall[:, Mark.QRS_ON]
+    width = width[np.isfinite(width)]
+    interval = float(np.median(np.diff(beats.at)))
+    return (
+        interval <= strip.fs_hz * 60.0 / _FAST_PER_MIN
+        and width.size > 0
+        and float(np.median(width)) >= _WIDE_S * strip.fs_hz
     )
-    # A wide tachycardia is ventricular until a person says otherwise.
-    return not (rate >= _WIDE_AND_FAST and width_s >= _WIDE_S)
 
 
 def without_false_p(waves: Waves, atrial: Atrial) -> Waves:
@@ -140,21 +146,13 @@ class Seen:
 
 def atrial_features(strip: Strip, beats: Beats, waves: Waves, made: Tables) -> Floats | None:
     """float32 [16]: what the regression of the atria's state sees; None without beats or signal."""
-    seen = _seen(strip, beats, waves, made)
-    return None if seen is None else seen.features
+    look = look_at(strip, beats, made)
+    return None if look is None else _seen(look, beats, waves).features
 
 
-def _seen(strip: Strip, beats: Beats, waves: Waves, made: Tables) -> Seen | None:
-    views = views_of(strip, beats.spikes)
-    live = np.flatnonzero(views.live)
-    if not len(beats) or not live.size:
-        return None
-    views = views if live.size == len(strip.leads) else views.of(live)
-    scene = scene_of(views, np.clip(np.asarray(beats.at) / views.step, 0, views.length - 1))
-    family = np.asarray(beats.family)
-    p_track, t_track, step = tracks(scene, made.track)
-    t = t_places(scene, t_track, step, family)
-    p = p_places(scene, p_track, step, family, t)
+def _seen(look: Look, beats: Beats, waves: Waves) -> Seen:
+    scene, family, p, t = look.scene, look.family, look.p, look.t
+    views = scene.views
     own = ~beats.where(BeatClass.VENTRICULAR)
     counted = own & p.is_there if (own & p.is_there).any() else np.ones(len(beats), dtype=bool)
     coherence = _coherence(scene, counted & (family == _largest(family[counted])))
@@ -171,7 +169,7 @@ def _seen(strip: Strip, beats: Beats, waves: Waves, made: Tables) -> Seen | None
         ),
         dtype=np.float32,
     )
-    return Seen(features, scene, p_track, step, coherence, irregularity, f_hz, concentration, f_mv)
+    return Seen(features, scene, look.p_track, look.step, coherence, irregularity, f_hz, concentration, f_mv)
 
 
 def _largest(family: Index) -> int:

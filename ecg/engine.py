@@ -26,6 +26,8 @@ from ecg import waves as delineation
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
 from ecg.strip import Strip, strip_of
+from ecg.waves_look import look_at
+from ecg.waves_tables import tables
 
 SHORTEST_S: Final = 4.0
 """Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
@@ -100,8 +102,9 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     spans = fibrillation.spans(strip)
     at = fibrillation.outside(qrs.detect(strip.mv, strip.fs_hz, quality.usable), spans)
     found = beats.classify(strip, at)
-    marked = delineation.delineate(strip, found)
-    atria = atrial.evidence(strip, found, marked)
+    look = look_at(strip, found, tables())
+    marked = delineation.delineate(strip, found, look=look)
+    atria = atrial.evidence(strip, found, marked, look=look)
     rhythmic = rhythm.analyse(strip, found, marked, atria, spans)
     marked = marked.without_p(~rhythmic.has_p)
     middle = median.median_beat(strip, found, marked)

@@ -54,7 +54,7 @@ class Flutter:
     contrast: float
 
 
-def seen(strip: Strip, beats: Beats) -> Flutter | None:
+def flutter_of(strip: Strip, beats: Beats) -> Flutter | None:
     """The flutter that the strip shows, None where it shows none (or is too short, or too fast to be looked between)."""
     if len(beats) < 3 or strip.fs_hz < _HZ:
         return None

@@ -15,22 +15,18 @@ import numpy as np
 
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
-from ecg.waves_late import late_t, longer_t
+from ecg.waves_late import longer_t
+from ecg.waves_look import Look, look_at
 from ecg.waves_nets import P_NEAR, P_WIDE, T_NEAR, T_WIDE, Index, Net, Scene, Taps, qrs_features
 from ecg.waves_steps import (
     consensus,
     first_look,
-    p_places,
     presence,
     rounded,
-    scene_of,
     second_features,
-    t_places,
-    tracks,
     upright,
 )
 from ecg.waves_tables import Tables, tables
-from ecg.waves_views import Views, views_of
 
 _SHOWN: Final = 0.5
 _EARLY: Final = 0.2
@@ -51,40 +47,35 @@ P_LOOKS: Final = Looks(P_WIDE, P_NEAR, 0.08)
 T_LOOKS: Final = Looks(T_WIDE, T_NEAR, 0.16)
 
 
-def delineate(strip: Strip, beats: Beats, made: Tables | None = None) -> Waves:
+def delineate(strip: Strip, beats: Beats, made: Tables | None = None, look: Look | None = None) -> Waves:
     """The waves of these beats.
 
     A lead without signal has none; a wave that the strip cuts off is not marked.  made: other coefficients than those
-    that ship (for measuring by folds).
+    that ship (for measuring by folds).  look: of the same strip and beats, where it was made already.
     """
     made = made or tables()
     count = len(beats)
     by_lead = np.full((len(strip.leads), count, len(Mark)), np.nan)
     certainty = np.zeros(count)
-    views = views_of(strip, beats.spikes)
-    live = np.flatnonzero(views.live)
-    if count and live.size:
-        some = views if live.size == len(strip.leads) else views.of(live)
-        marks, certainty = _marked(some, beats, made)
-        by_lead[live] = np.where((marks >= 0) & (marks <= views.length - 1), marks, np.nan) * views.step
+    look = look or look_at(strip, beats, made)
+    if look is not None:
+        views = look.scene.views
+        marks, certainty = _marked(look, beats, made)
+        by_lead[look.live] = np.where((marks >= 0) & (marks <= views.length - 1), marks, np.nan) * views.step
         _drop_partial(by_lead)
     return Waves(_overall(by_lead), by_lead, certainty)
 
 
-def _marked(views: Views, beats: Beats, made: Tables) -> tuple[Samples, Samples]:
+def _marked(look: Look, beats: Beats, made: Tables) -> tuple[Samples, Samples]:
     """Marks [lead, beat, 9], grid samples, and the certainty of P [beat]."""
-    scene = scene_of(views, np.clip(np.asarray(beats.at) / views.step, 0, views.length - 1))
-    family = np.asarray(beats.family)
-    marks = np.full((views.leads, len(beats), len(Mark)), np.nan)
+    scene, family, p, t = look.scene, look.family, look.p, look.t
+    marks = np.full((scene.views.leads, len(beats), len(Mark)), np.nan)
     marks[..., Mark.QRS_ON] = _qrs_edge(scene, family, scene.on, made.qrs_on_first, made.qrs_on)
     marks[..., Mark.QRS_OFF] = _qrs_edge(scene, family, scene.off, made.qrs_off_first, made.qrs_off)
     marks[..., Mark.QRS_PEAK] = _main_peak(scene, marks)
-    p_track, t_track, step = tracks(scene, made.track)
-    t = late_t(scene, t_places(scene, t_track, step, family), family)
     marks[..., Mark.T_ON :] = _wave(scene, family, t.at, T_LOOKS, (made.t_first, made.t_on, made.t_peak, made.t_off))
     longer_t(scene, marks, family)
     marks[:, ~t.is_there, Mark.T_ON :] = np.nan
-    p = p_places(scene, p_track, step, family, t)
     certainty = np.where(p.is_there, presence(scene, family, p, t, made.presence), 0.0)
     certainty[beats.where(BeatClass.VENTRICULAR)] = 0.0
     marks[..., : Mark.QRS_ON] = _wave(scene, family, p.at, P_LOOKS, (made.p_first, made.p_on, made.p_peak, made.p_off))
@@ -157,9 +148,8 @@ def _overall(by_lead: Samples) -> Samples:
         column = list(marks)
         out[:, column] = quantile_over_leads(by_lead[..., column], part)
     out = _in_order(out)
-    out[:-1, Mark.T_OFF] = np.fmin(
-        out[:-1, Mark.T_OFF], np.where(np.isnan(out[:-1, Mark.T_OFF]), np.nan, out[1:, Mark.QRS_ON])
-    )
+    late = out[:-1, Mark.T_OFF] > out[1:, Mark.QRS_ON]  # where there is no wave, nothing is late
+    out[:-1, Mark.T_OFF][late] = out[1:, Mark.QRS_ON][late]
     out[:-1, Mark.T_PEAK] = np.minimum(out[:-1, Mark.T_PEAK], out[:-1, Mark.T_OFF])
     out[:-1, Mark.T_ON] = np.minimum(out[:-1, Mark.T_ON], out[:-1, Mark.T_PEAK])
     return out
