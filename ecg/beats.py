@@ -6,7 +6,7 @@ looked at on LUDB and made recordings.  Fusion beats are not told apart: they co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +45,7 @@ _USUAL_BEATS: Final = 11
 _RARE_BEATS: Final = 41
 _EARLY: Final = 0.85
 _PACED_CERTAINTY: Final = 0.9
+_BROAD_CERTAINTY: Final = 0.7
 _ON_TIME: Final = 0.08
 _ON_TIME_ODDS: Final = 2.0
 _LONG_BEATS: Final = 81
@@ -84,6 +85,15 @@ def classify(strip: Strip, at: npt.NDArray[np.int64]) -> Beats:
     paced = _is_paced(at, spikes, strip.fs_hz)
     kinds, certainty = _kinds(ventricular, supra, paced)
     return Beats(at, kinds, family, dominant, certainty, spikes)
+
+
+def of_ventricles(found: Beats, which: npt.NDArray[np.bool_]) -> Beats:
+    """The same with these beats called ventricular, unless paced: waves without a steep slope are no narrow QRS."""
+    which = which & ~found.where(BeatClass.PACED)
+    if not which.any():
+        return found
+    kinds = tuple(BeatClass.VENTRICULAR if v else kind for kind, v in zip(found.kinds, which.tolist(), strict=True))
+    return replace(found, kinds=kinds, certainty=np.where(which, _BROAD_CERTAINTY, found.certainty))
 
 
 # ------------------------------------------------------------------------------------------------ shapes

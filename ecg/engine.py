@@ -11,6 +11,7 @@ from center.reads import Reason, SignalInput
 from ecg import (
     atrial,
     beats,
+    broad_waves,
     critical,
     diagnose,
     electrodes,
@@ -47,6 +48,7 @@ _ENOUGH_LEADS: Final = 3
 _FEW_LEADS_CERTAINTY: Final = 0.45
 _LIVING_S: Final = 2
 _LIVING_SHARE: Final = 1 / 3
+_MOSTLY: Final = 0.6
 _SILENT_MV: Final = 0.15
 """Peak to peak within a second: P waves and tremor, but no QRS (ours)."""
 _NO_BEATS: Final = Reason(
@@ -80,7 +82,7 @@ def read(recording: SignalInput, *, profile: str = critical.DEFAULT_PROFILE) -> 
         return _too_short(recording, profile)
     strip = strip_of(recording)
     quality = assess(strip.mv, strip.leads, strip.fs_hz)
-    if quality.grade is Grade.POOR and not _falls_silent(strip, quality):
+    if quality.grade is Grade.POOR and not _falls_silent(strip, quality) and not _runs_broad(strip):
         return _unread(strip, quality, _poor(quality), profile)
     return _read(strip, quality, profile)
 
@@ -101,11 +103,13 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     strip = hum.without_hum(strip)
     spans = fibrillation.spans(strip)
     at = fibrillation.outside(qrs.detect(strip.mv, strip.fs_hz, quality.usable), spans)
-    found = beats.classify(strip, at)
+    trains = broad_waves.unexplained(broad_waves.trains(strip, spans), at, strip)
+    at, is_broad = broad_waves.claimed(at, trains, strip.fs_hz)
+    found = beats.of_ventricles(beats.classify(strip, at), is_broad)
     look = look_at(strip, found, tables())
     marked = delineation.delineate(strip, found, look=look)
     atria = atrial.evidence(strip, found, marked, look=look)
-    rhythmic = rhythm.analyse(strip, found, marked, atria, spans)
+    rhythmic = rhythm.analyse(strip, found, marked, atria, spans, trains)
     marked = marked.without_p(~rhythmic.has_p)
     middle = median.median_beat(strip, found, marked)
     measured = _doubted(measure.measure(strip, found, marked, middle, rhythmic), len(strip.leads))
@@ -167,6 +171,12 @@ def _falls_silent(strip: Strip, quality: SignalQuality) -> bool:
     is_flat = np.all(np.ptp(windows, axis=2) < _SILENT_MV, axis=0)
     living = np.mean(quality.usable[:, :seconds], axis=0) >= _LIVING_SHARE
     return int(living.sum()) >= _LIVING_S and bool(np.all(is_flat | living)) and bool(is_flat.any())
+
+
+def _runs_broad(strip: Strip) -> bool:
+    """Whether large regular waves fill most of it: what beats as little alike as noise may be a heart in danger."""
+    found = broad_waves.trains(hum.without_hum(strip))
+    return sum(train.seconds for train in found) >= _MOSTLY * strip.seconds
 
 
 def _poor(quality: SignalQuality) -> Reason:

@@ -113,13 +113,13 @@ def outside(at: npt.NDArray[np.int64], found: tuple[Span, ...]) -> npt.NDArray[n
 def _spans_of_block(mv: Samples, known: Flags, hz: float, from_s: float) -> list[Span]:
     window, hop = int(_WINDOW_S * hz), int(_HOP_S * hz)
     starts = np.arange(0, mv.shape[1] - window + 1, hop)
-    gate = _without_sharp_slopes(mv, window, starts)
+    gate = without_sharp_slopes(mv, window, starts)
     enough = gate.mean(axis=0) >= 0.5
     if not enough.any():
         return []
     seen = np.flatnonzero(enough)
     cut = starts[seen][:, None] + np.arange(window)
-    traits = _traits(mv[:, cut], hz)
+    traits = traits_of(mv[:, cut], hz)
     live = known[:, cut].mean(axis=2) > 0.95
     live &= traits.height_mv >= _LEAST_MV
     is_wave = live & _is_wave(traits)
@@ -131,7 +131,7 @@ def _spans_of_block(mv: Samples, known: Flags, hz: float, from_s: float) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class _Traits:
+class Traits:
     """Each [lead, window]."""
 
     peak: Samples
@@ -146,7 +146,7 @@ class _Traits:
     twist: Samples
 
 
-def _without_sharp_slopes(mv: Samples, window: int, starts: npt.NDArray[np.int64]) -> Flags:
+def without_sharp_slopes(mv: Samples, window: int, starts: npt.NDArray[np.int64]) -> Flags:
     """[lead, window]: a cheap first look that ordinary beats don't pass."""
     slope = np.abs(np.diff(mv, axis=1, append=mv[:, -1:]))
     total = np.concatenate([np.zeros((mv.shape[0], 1)), np.cumsum(slope, axis=1)], axis=1)
@@ -161,7 +161,7 @@ def _without_sharp_slopes(mv: Samples, window: int, starts: npt.NDArray[np.int64
     return second < _GATE_PEAK * mean
 
 
-def _traits(windows: Samples, hz: float) -> _Traits:
+def traits_of(windows: Samples, hz: float) -> Traits:
     """windows: [lead, window, sample], mV."""
     count = windows.shape[2]
     frequency = np.asarray(np.fft.rfftfreq(count, 1.0 / hz), dtype=np.float64)
@@ -177,7 +177,7 @@ def _traits(windows: Samples, hz: float) -> _Traits:
     size = np.abs(wave)
     low, high = np.quantile(wave, (0.05, 0.95), axis=2)
     thirds = np.sqrt(np.square(wave[:, :, : count // 6 * 6]).reshape(*wave.shape[:2], 6, -1).mean(axis=3))
-    return _Traits(
+    return Traits(
         peak=steep[1] / (slope.mean(axis=2) + 1e-12),
         rest=(slope < 0.15 * steep[0][:, :, None]).mean(axis=2),
         occupied=(size > 0.2 * size.max(axis=2, keepdims=True)).mean(axis=2),
@@ -200,7 +200,7 @@ def _peak_hz(power: Samples, frequency: Samples) -> Samples:
     return np.asarray(moment / (weight.sum(axis=2) + 1e-12), dtype=np.float64)
 
 
-def _is_wave(t: _Traits) -> Flags:
+def _is_wave(t: Traits) -> Flags:
     return (
         (t.peak < _MOST_PEAK)
         & (t.rest < _MOST_REST)
@@ -212,7 +212,7 @@ def _is_wave(t: _Traits) -> Flags:
     )
 
 
-def _runs(passed: Flags, share: Samples, t: _Traits, is_wave: Flags, starts_s: Samples, leads: int) -> list[Span]:
+def _runs(passed: Flags, share: Samples, t: Traits, is_wave: Flags, starts_s: Samples, leads: int) -> list[Span]:
     """The spans that windows which pass, one after the other, make up."""
     found: list[Span] = []
     at = np.flatnonzero(passed)

@@ -14,6 +14,7 @@ import numpy as np
 from ecg import fibrillation, rhythm_alternans, rhythm_atria, rhythm_conduction, rhythm_pacing, rhythm_pauses
 from ecg import rhythm_ventricles as ventricles
 from ecg.atrial import Atrial
+from ecg.broad_waves import Train
 from ecg.marks import Beats, Evidence, Rhythm, Statement, Waves
 from ecg.rhythm_shape import NO_SHAPE, shape_of
 from ecg.rhythm_view import AHA, OURS, Found, View, middle, said, view_of
@@ -31,10 +32,12 @@ def analyse(
     waves: Waves,
     atrial: Atrial,
     spans: tuple[fibrillation.Span, ...] | None = None,
+    trains: tuple[Train, ...] = (),
 ) -> Rhythm:
-    """The rhythm.  spans: of ventricular fibrillation, where they're known already; beats inside them don't count."""
+    """The rhythm.  spans: of ventricular fibrillation, where they're known already; beats inside them don't count.
+    trains: of large regular waves without a steep slope, whose crests are among the beats."""
     spans = fibrillation.spans(strip) if spans is None else spans
-    view = view_of(strip, beats, waves, atrial)
+    view = view_of(strip, beats, waves, atrial, trains)
     if spans and sum(span.seconds for span in spans) >= 0.5 * view.seconds:
         return _fibrillating_whole(view, spans)
     parts = _parts(view, spans)

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from ecg.broad_waves import LEAST_RECURRENCE, MOST_REST, MOST_STEEP, SLOWEST, Train
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_shape import Shape
-from ecg.rhythm_view import AHA, OURS, TEXTBOOK, Flags, Found, View, middle, runs_of, said
+from ecg.rhythm_view import AHA, OURS, TEXTBOOK, Flags, Found, View, When, middle, runs_of, said
 from ecg.strip import Samples
 
 TACHY: Final = 100.0
@@ -26,6 +27,11 @@ _SURELY_WIDE_MS: Final = 140.0
 _HARDLY_ABERRANT_MS: Final = 165.0
 """Aberrant conduction is seldom wider than 160 ms (Wellens 1978)."""
 _REGULAR: Final = 0.12
+_EVEN: Final = 0.06
+_FEW_LEADS: Final = 3
+"""Below it a beat's first and last parts may lie across the lead, unseen: its width is a lower bound (ours)."""
+_MOSTLY: Final = 0.7
+_BROAD_SURE: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,10 @@ def of(view: View, shape: Shape, *, is_fibrillating: bool, is_paced: bool) -> Ve
     none = np.zeros(view.count, dtype=bool)
     if view.count < _RUN or is_paced:
         return Ventricles(Found(_ectopy(view, none)), False, none)
-    whole = None if is_fibrillating else _of_whole_strip(view, shape)
+    is_broad = view.is_broad.mean() >= _MOSTLY
+    if is_broad:
+        return _broad(view)
+    whole = None if is_fibrillating and not _is_wide_and_even(view) else _of_whole_strip(view, shape)
     if whole is not None:
         return whole
     tachy, in_run, said_runs, facts = _runs(view)
@@ -53,6 +62,13 @@ def of(view: View, shape: Shape, *, is_fibrillating: bool, is_paced: bool) -> Ve
 
 
 # -- the whole strip is wide
+
+
+def _is_wide_and_even(view: View) -> bool:
+    """Whether fast wide beats come too evenly for fibrillation, which few leads tell by the want of P waves alone."""
+    few = len(view.strip.leads) < _FEW_LEADS
+    limit = _REGULAR if few else _EVEN
+    return (view.rate() or 0.0) > TACHY and view.is_wide and _spread(view.rr_s) <= limit
 
 
 def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
@@ -66,7 +82,7 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     v_share = float(view.is_v.mean())
     width = middle(view.width_ms)
     if rate > TACHY:
-        if width < _WIDE_TACHY_MS and v_share < 0.5:
+        if width < (_WIDE_MS if len(view.strip.leads) < _FEW_LEADS else _WIDE_TACHY_MS) and v_share < 0.5:
             return None
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
@@ -81,6 +97,28 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     )
     sure = 0.5 + 0.25 * v_share + (0.1 if width >= 150 else 0.0)
     return Ventricles(Found((said(key, sure, *evidence),)), True, np.zeros(view.count, dtype=bool))
+
+
+def _broad(view: View) -> Ventricles:
+    """Waves from end to end in which nothing is steep: where QRS ends and T begins can't be told, a name can."""
+    train = max(view.trains, key=lambda one: one.seconds)
+    evidence = (
+        Evidence("wave_rate", train.rate, "/min", f"> {SLOWEST:g} /min", source=AHA, **_of(train)),
+        Evidence("steepness", train.steepness, "1", f"<= {MOST_STEEP}", source=OURS, **_of(train)),
+        Evidence("rest", train.rest, "1", f"<= {MOST_REST}", source=OURS, **_of(train)),
+        Evidence("recurrence", train.recurrence, "1", f">= {LEAST_RECURRENCE}", source=OURS, **_of(train)),
+    )
+    facts = (
+        ("vt_longest_s", float(view.at_s[-1] - view.at_s[0])),
+        ("vt_rate", view.rate() or train.rate),
+        ("vt_beats", float(view.count)),
+        ("fills_strip", 1.0),
+    )
+    return Ventricles(Found((said("vt", _BROAD_SURE, *evidence),), facts), True, np.ones(view.count, dtype=bool))
+
+
+def _of(train: Train) -> When:
+    return {"start_s": round(train.start_s, 3), "end_s": round(train.end_s, 3)}
 
 
 def _led_by_p(view: View, shape: Shape) -> bool:
@@ -194,6 +232,8 @@ def _runs(view: View) -> tuple[Flags, Flags, tuple[Statement, ...], tuple[tuple[
 
 def _is_wide(view: View, first: int, last: int) -> bool:
     """Most of the run's beats are wide, or clearly wider than the others."""
+    if view.is_broad[first : last + 1].mean() > 0.5:
+        return True
     width = middle(view.width_ms[first : last + 1])
     others = middle(view.width_ms[view.is_own])
     return not width < min(_WIDE_MS, 1.25 * others) if np.isfinite(others) else not width < _WIDE_MS

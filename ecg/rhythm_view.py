@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecg.atrial import Atrial
+from ecg.broad_waves import Train
 from ecg.marks import BeatClass, Beats, Evidence, Mark, Statement, Waves
 from ecg.rhythm_irregular import af_probability
 from ecg.rhythm_p_waves import p_waves_of
@@ -48,6 +49,7 @@ class View:
     rr_s: [beat - 1]; is_seen: [beat - 1], whether the recorder gave a signal for the whole interval.
     p_all_s: [P], every P wave; p_beat: [P], -1 where none of the beats followed.
     dead_s: spans without any signal.
+    trains: of large regular waves without a steep slope; is_broad: [beat], whether it is one of them.
     """
 
     strip: Strip
@@ -62,6 +64,8 @@ class View:
     is_s: Flags
     is_paced: Flags
     is_fusion: Flags
+    is_broad: Flags
+    trains: tuple[Train, ...]
     sure: Samples
     on_s: Samples
     width_ms: Samples
@@ -166,7 +170,7 @@ def runs_of(flags: Flags) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
+def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial, trains: tuple[Train, ...] = ()) -> View:
     """The beats (those outside ventricular fibrillation) with all that the rules ask for."""
     hz = strip.fs_hz
     at_s = beats.at / hz
@@ -209,6 +213,8 @@ def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
         is_s=is_s,
         is_paced=is_paced,
         is_fusion=is_fusion,
+        is_broad=_inside(at_s, trains),
+        trains=trains,
         sure=np.asarray(beats.certainty, dtype=np.float64),
         on_s=seconds[:, Mark.QRS_ON],
         width_ms=1000.0 * (seconds[:, Mark.QRS_OFF] - seconds[:, Mark.QRS_ON]),
@@ -225,6 +231,13 @@ def view_of(strip: Strip, beats: Beats, waves: Waves, atrial: Atrial) -> View:
         spikes_s=beats.spikes / hz,
         dead_s=dead,
     )
+
+
+def _inside(at_s: Samples, trains: tuple[Train, ...]) -> Flags:
+    inside = np.zeros(at_s.size, dtype=bool)
+    for train in trains:
+        inside |= (at_s >= train.start_s) & (at_s <= train.end_s)
+    return inside
 
 
 def _all_p(p_s: Samples, *free: Samples) -> tuple[Samples, Index]:
