@@ -102,6 +102,12 @@ class Unavailable(Failure):
     answer = Answer(dimse=0xA700, http=503, retry_after_s=30)
 
 
+class Damaged(Failure):
+    """What is kept is not what its name says: nothing of it is shown; ``facts``: sha256."""
+
+    answer = Answer(dimse=0xA700, http=500)
+
+
 class Stranger(Failure):
     """An unknown caller: nobody is signed in, or the calling AE title is not registered."""
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from center.database import Database
-from center.errors import NotFound, Unavailable
+from center.errors import Damaged, NotFound, Unavailable
 from center.identity import SYSTEM
-from center.ports import ObjectStore
+from center.objects.checked import checked
+from center.ports import Clock, ObjectStore
+from center.scrub import note_damage
 from dicom_gateway.spool import SLAB_BYTES, Spool
 from dicom_gateway.store import QUERIES
 
@@ -19,22 +21,39 @@ from dicom_gateway.store import QUERIES
 class Contents:
     """Reads objects. An object in another host's spool is there, but not here: Unavailable, try again."""
 
-    def __init__(self, database: Database, store: ObjectStore, spool: Spool) -> None:
+    def __init__(self, database: Database, store: ObjectStore, spool: Spool, clock: Clock) -> None:
         self._database = database
         self._store = store
         self._spool = spool
+        self._clock = clock
 
     def open_range(self, sha256: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes in pieces; failures come at once, not with the first piece.  Raises NotFound, Unavailable."""
+        """The bytes in pieces; failures come at once, not with the first piece.
+
+        A whole object is compared with its name: its last piece comes only where it is right.
+        Raises NotFound, Unavailable, Damaged.
+        """
         file = self._spool.open(sha256)
-        if file is not None:
-            return _pieces(file, start, length)
         try:
-            pieces = iter(self._store.open_range(sha256, start, length))
+            pieces = _pieces(file, start, length) if file else iter(self._store.open_range(sha256, start, length))
+            if start == 0 and length is None:
+                pieces = checked(pieces, sha256, self._note_damage)
             first = next(pieces, b"")
         except NotFound:
             raise self._why_not(sha256) from None
         return _chain(first, pieces)
+
+    def is_right(self, sha256: str) -> bool:
+        """Its bytes can be read now and are what the name says; False too where nobody can tell at this moment."""
+        try:
+            for _ in self.open_range(sha256):
+                pass
+        except (NotFound, Damaged, Unavailable):
+            return False
+        return True
+
+    def _note_damage(self, sha256: str) -> None:
+        note_damage(self._database, self._clock, sha256)
 
     def read(self, sha256: str, start: int = 0, length: int | None = None) -> bytes:
         return b"".join(self.open_range(sha256, start, length))

@@ -58,6 +58,8 @@ class Mover:
             if file is None:
                 raise NotFound("接收区缺少对象。", "The spool lacks an object.", {"sha256": sha256})
             with file:
+                if job.payload.get("anew"):  # what lies there under its name is not what the name says
+                    self._store.delete(sha256)
                 self._store.put(sha256, file, row["bytes"])
             with self._database.transaction(SYSTEM) as work:
                 work.run(QUERIES["object_moved"], sha256=sha256)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 from center import faults, observe
 from center.codes import Origin
 from center.database import Database, Row, UniqueViolation, Work
-from center.errors import Failure, Mismatched, Unavailable
+from center.errors import Damaged, Failure, Mismatched, NotFound, Unavailable
 from center.events import StudyCompleted, StudyExtended
 from center.identity import SYSTEM, Actor, ClinicId, system_for
 from center.patients import is_placeholder, same_person, shown_name
@@ -38,6 +38,8 @@ IMPLEMENTATION_UID: Final = "2.25.209641350953317561905226938410972263041"
 IMPLEMENTATION_VERSION: Final = "HELAN"
 _ATTEMPTS: Final = 3
 _RECLAIMED_AT_ONCE: Final = 500
+#: Stands where the differing tags would, when the first copy can no longer be read.
+HELD_IS_LOST: Final = "(first copy lost)"
 
 
 def file_meta(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes:
@@ -173,7 +175,9 @@ class Door:
         comparison = self._compare(held, found)
         if comparison.same:
             self._note_same(header, provenance)
-            return Same(*names, held["sha256"])
+            if self._contents.is_right(held["sha256"]):
+                return Same(*names, held["sha256"])
+            return self._put_back(held, piece, found, provenance)
         with self._database.transaction(self._actor(provenance), [provenance.clinic_id]) as work:
             known = work.one(
                 QUERIES["quarantined"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256
@@ -181,6 +185,31 @@ class Door:
             if known is None:
                 self._put_aside(work, held, piece, header, provenance, comparison)
         return Quarantined(*names, piece.sha256, comparison.difference)
+
+    def _put_back(self, held: Row, piece: Piece, found: Scanned, provenance: Provenance) -> Outcome:
+        """The same data set came again and the first copy's bytes are lost, wrong or out of reach: these take their
+        place. Where only group 0002 differs the instance names the new object from now on."""
+        header, now = found.header, self._clock.now()
+        names = (header.study_uid, header.sop_class_uid, header.sop_uid)
+        if held["sha256"] != piece.sha256 and held["dataset_digest"] != found.dataset_digest:
+            return Same(*names, held["sha256"])  # compared element by element just now: the first copy can be read
+        with self._database.transaction(self._actor(provenance), [provenance.clinic_id]) as work:
+            piece.keep()
+            work.run(QUERIES["spool_again"], sha256=piece.sha256, bytes=piece.size, host=self._spool.host, now=now)
+            work.enqueue(
+                "", move_handler(self._spool.host), piece.sha256, {"sha256": piece.sha256, "anew": True},
+                run_at=now, move=True,
+            )  # fmt: skip
+            if held["sha256"] != piece.sha256:
+                work.run(
+                    QUERIES["other_object"], clinic=provenance.clinic_id, sop=header.sop_uid, sha256=piece.sha256,
+                    bytes=piece.size, dataset_offset=header.dataset_offset, frame_map=found.frame_map_json,
+                )  # fmt: skip
+            work.audit(
+                "instance:put_back", f"instance:{header.sop_uid}", clinic_id=provenance.clinic_id, sha256=piece.sha256
+            )
+        log.warning("ingest.put_back", sha256=piece.sha256, held=held["sha256"])
+        return Same(*names, piece.sha256)
 
     def _put_aside(
         self, work: Work, held: Row, piece: Piece, header: Header, provenance: Provenance, comparison: Comparison
@@ -202,8 +231,11 @@ class Door:
     def _compare(self, held: Row, found: Scanned) -> Comparison:
         if held["dataset_digest"] == found.dataset_digest:
             return Comparison(())
-        with self._contents.mapped(held["sha256"]) as view:
-            return compare(scan(view), found.header)
+        try:
+            with self._contents.mapped(held["sha256"]) as view:
+                return compare(scan(view), found.header)
+        except (NotFound, Damaged):  # nobody can say whether it is the same: kept aside, for an administrator
+            return Comparison((HELD_IS_LOST,))
 
     def _note_same(self, header: Header, provenance: Provenance) -> None:
         """A re-send keeps its association alive, and a finished upload of nothing new still ends the waiting."""

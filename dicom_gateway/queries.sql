@@ -8,6 +8,17 @@ values (%(sha256)s, %(bytes)s, 'spool', %(host)s, 1, %(now)s)
 on conflict (sha256) do update set references_n = center.object.references_n + 1
 returning location, host;
 
+-- spool_again: an object whose bytes were lost or damaged lies in this host's spool again
+insert into center.object (sha256, bytes, location, host, references_n, created_at)
+values (%(sha256)s, %(bytes)s, 'spool', %(host)s, 1, %(now)s)
+on conflict (sha256) do update set location = 'spool', host = %(host)s, bytes = %(bytes)s, created_at = %(now)s,
+  checked_at = null, damaged_at = null;
+
+-- other_object: the instance's bytes are these from now on (the same data set, another group 0002)
+update gateway.instance set sha256 = %(sha256)s, bytes = %(bytes)s, dataset_offset = %(dataset_offset)s,
+  frame_map = %(frame_map)s::text::jsonb
+where clinic_id = %(clinic)s and sop_uid = %(sop)s;
+
 -- object: where an object's bytes are (primary key)
 select sha256, bytes, location, host from center.object where sha256 = %(sha256)s;
 

@@ -68,7 +68,7 @@ class Gateway:
     ) -> Gateway:  # fmt: skip
         """quiet_s: one quiet time for every modality, for trials; None: by modality."""
         spool = Spool(spool_dir, reserve_bytes=reserve_bytes, space=space)
-        contents = Contents(database, store, spool)
+        contents = Contents(database, store, spool, clock)
         quiet = QUIET_S if quiet_s is None else dict.fromkeys(QUIET_S, quiet_s)
         otherwise_s = OTHERWISE_S if quiet_s is None else quiet_s
         register = Peers(database, clock)

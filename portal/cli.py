@@ -530,6 +530,32 @@ def _revoked() -> dict[str, datetime]:
 
 
 @app.command()
+def scrub(
+    rate: Annotated[float, typer.Option(min=0.1, help="MB/s")] = 20.0,
+    everything: Annotated[
+        bool, typer.Option("--all", help="不论上次何时核对 | whenever they were looked at last")
+    ] = False,
+) -> None:
+    """逐个核对对象与其名称 | compare every object's bytes with its name; goes on where it was stopped."""
+    from center.scrub import EVERY, Scrubber
+    from portal.wiring import open_store
+
+    with _office() as office:
+        now = office.clock.now()
+        scrubber = Scrubber(office.database, open_store(office.settings), office.clock, rate * 1e6)
+        done = scrubber.scrub(now if everything else now - EVERY)
+    for sha256 in done.wrong:
+        print(sha256)
+    if done.wrong:
+        _fail(
+            f"{len(done.wrong)} 个对象缺失或损坏（{done.right} 个完好）。请让送检端重新发送，或从备份恢复。",
+            f"{len(done.wrong)} objects are missing or damaged ({done.right} are right): have them sent again, or "
+            "bring them back from a backup.",
+        )
+    _say(f"{done.right} 个对象完好", f"{done.right} objects are right")
+
+
+@app.command()
 def backup(folder: Annotated[Path, typer.Argument(help="空文件夹 | an empty folder")]) -> None:
     """备份数据库、对象、密钥 | database, objects and keys into a folder; the center may run meanwhile."""
     from center.clock import SystemClock

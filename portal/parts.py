@@ -14,6 +14,7 @@ from center.database import Database
 from center.errors import Failure
 from center.identity import SYSTEM
 from center.ports import ObjectStore
+from center.scrub import Scrubber
 from center.settings import Settings
 from center.signing import CenterSealer, CertificateSigner
 from center.web import Web
@@ -48,6 +49,7 @@ class Parts:
     sealer: CenterSealer
     audit_sealer: AuditSealer
     audit_verifier: AuditVerifier
+    scrubber: Scrubber
     gateway: Gateway
     reads: ReadStore
     worklist: Worklist

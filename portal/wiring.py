@@ -19,9 +19,12 @@ from center.database import Database
 from center.errors import Unavailable
 from center.jobs import Handler, Runner
 from center.notifier import LogNotifier
+from center.objects.checked import CheckedStore
 from center.objects.directory import DirectoryStore
 from center.objects.s3 import S3Store
 from center.ports import ObjectStore
+from center.scrub import HANDLER as SCRUB
+from center.scrub import Scrubber, note_damage
 from center.settings import CRITICAL_PROFILES, Settings
 from center.signing import CenterSealer, CertificateSigner
 from center.web import Web
@@ -64,7 +67,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 #: or what a critical read asks for.
 LANES = (
     ("worklist.deliver",), ("gateway.move",), ("gateway.file_read", "gateway.file_report", "worklist.seal"),
-    ("worklist.open_case", "worklist.extend_case"), ("center.verify_audit",),
+    ("worklist.open_case", "worklist.extend_case"), ("center.verify_audit", "center.scrub"),
 )  # fmt: skip
 
 
@@ -90,7 +93,8 @@ def open_parts(settings: Settings, process: str) -> Parts:
     clock, identifiers = SystemClock(), RandomIdentifiers()
     role = "helan_web" if process == "web" else "helan_service"
     database = Database(databases.role_dsn(settings, role), SUBSCRIPTIONS, size=16 if process == "web" else 8)
-    store, heads = open_store(settings), open_heads(settings)
+    bare, heads = open_store(settings), open_heads(settings)
+    store = CheckedStore(bare, partial(note_damage, database, clock))
     accounts = Accounts(database, clock, identifiers)
     authority = Authority.open(settings.keys_dir, clock)
     signer = CertificateSigner(database, authority, clock, check_password=accounts.check_password)
@@ -118,7 +122,7 @@ def open_parts(settings: Settings, process: str) -> Parts:
     return Parts(
         settings, clock, identifiers, database, store, accounts, authority, signer, sealer,
         AuditSealer(database, heads, clock, authority.sign_head),
-        AuditVerifier(database, heads, clock, authority.check_head), gateway, reads, worklist, Live(database), web,
+        AuditVerifier(database, heads, clock, authority.check_head), Scrubber(database, bare, clock), gateway, reads, worklist, Live(database), web,
         notifier.automatic,
     )  # fmt: skip
 
@@ -189,8 +193,8 @@ def routers(parts: Parts) -> list[APIRouter]:
 
 # ---------------------------------------------------------------- processes
 def worker_handlers(parts: Parts) -> dict[str, Handler]:
-    verify = {parts.audit_verifier.HANDLER: parts.audit_verifier.verify}
-    return {**parts.worklist.handlers, **parts.gateway.handlers, **verify}
+    nightly = {parts.audit_verifier.HANDLER: parts.audit_verifier.verify, SCRUB: parts.scrubber.work}
+    return {**parts.worklist.handlers, **parts.gateway.handlers, **nightly}
 
 
 def inference_handlers(parts: Parts) -> dict[str, Handler]:
@@ -269,6 +273,7 @@ def run_worker(parts: Parts, stop: threading.Event) -> None:
     runners[0].give_back_mine(socket.gethostname())
     parts.gateway.reclaim()
     parts.audit_verifier.each_night()
+    parts.scrubber.each_night()
     threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
     threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
     threads.append(threading.Thread(target=parts.audit_sealer.serve, args=(stop,), daemon=True))

@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from center.codes import Origin, Role, Visibility
 from center.database import Database
-from center.errors import Failure, Forbidden, Invalid, Mismatched, NoRoom, NotFound, Unavailable, Unreadable
+from center.errors import Damaged, Failure, Forbidden, Invalid, Mismatched, NoRoom, NotFound, Unavailable, Unreadable
 from center.identity import SYSTEM, Actor, ClinicId, Membership, PersonId, system_for
 from center.jobs import Runner
 from center.objects.directory import DirectoryStore
@@ -203,6 +203,63 @@ def test_a_start_doubles_no_job_and_one_object_of_two_clinics_is_moved_once(hous
     assert spooled(house) == []
 
 
+def stored(house: House, sha256: str) -> Path:
+    return house.folder / "objects" / sha256[:2] / sha256[2:4] / sha256
+
+
+@pytest.mark.parametrize("fault", ["lost", "cut", "one bit", "spool lost"])
+def test_what_is_sent_again_takes_the_place_of_a_first_copy_that_is_lost_or_wrong(house: House, fault: str) -> None:
+    """'Same' is said only of bytes that are there."""
+    raw = make_cr(1, size=(64, 64))
+    kept = house.accept(raw)
+    if fault == "spool lost":
+        spooled(house)[0].unlink()
+    else:
+        house.run_jobs()
+        path = stored(house, kept.sha256)
+        if fault == "lost":
+            path.unlink()
+        else:
+            path.write_bytes(raw[:-9] if fault == "cut" else raw[:-1] + bytes([raw[-1] ^ 1]))
+        with pytest.raises(NotFound if fault == "lost" else Damaged):
+            house.gateway.index.read_bytes(BOTH, SHIGOU, kept.sop_uid)
+    assert isinstance(house.accept(raw), Same)
+    assert house.gateway.index.read_bytes(BOTH, SHIGOU, kept.sop_uid) == raw
+    house.run_jobs()
+    assert spooled(house) == [] and stored(house, kept.sha256).read_bytes() == raw
+    assert house.gateway.index.read_bytes(BOTH, SHIGOU, kept.sop_uid) == raw
+    assert house.rows("select damaged_at from center.object") == [{"damaged_at": None}]
+
+
+def test_a_copy_that_is_right_is_left_where_it_is(house: House) -> None:
+    raw = make_cr(1, size=(64, 64))
+    house.accept(raw)
+    house.run_jobs()
+    assert isinstance(house.accept(raw), Same)
+    assert spooled(house) == [] and house.run_jobs() == 0
+
+
+def test_another_file_head_on_the_same_data_set_is_named_when_the_first_copy_is_lost(house: House) -> None:
+    raw = make_cr(1, size=(64, 64))
+    kept = house.accept(raw)
+    house.run_jobs()
+    stored(house, kept.sha256).unlink()
+    other = bytes(128) + raw[128:]
+    other = other[:0] + b"x" * 128 + other[128:]
+    again = house.accept(other)
+    assert isinstance(again, Same) and again.sha256 != kept.sha256
+    house.run_jobs()
+    assert house.gateway.index.read_bytes(BOTH, SHIGOU, kept.sop_uid) == other
+
+
+def test_another_data_set_beside_a_lost_first_copy_is_kept_aside_not_refused(house: House) -> None:
+    first, other = make_cr(1, size=(64, 64)), make_cr(1, size=(64, 64), WindowCenter="7")
+    kept = house.accept(first)
+    house.run_jobs()
+    stored(house, kept.sha256).unlink()
+    assert isinstance(house.accept(other), Quarantined)
+
+
 def test_a_file_whose_row_says_store_is_dropped_at_the_next_start(house: House) -> None:
     raw = make_cr(1, size=(64, 64))
     kept = house.accept(raw)
@@ -218,7 +275,7 @@ def test_another_hosts_spool_is_503_until_moved(house: House, tmp_path: Path) ->
     from dicom_gateway.spool import Spool
 
     kept = house.accept(make_cr(1, size=(64, 64)))
-    elsewhere = Contents(house.database, house.store, Spool(tmp_path / "other-spool"))
+    elsewhere = Contents(house.database, house.store, Spool(tmp_path / "other-spool"), house.clock)
     with pytest.raises(Unavailable):
         elsewhere.read(kept.sha256)
     assert move_handler(Spool(tmp_path / "other-spool").host) not in house.gateway.handlers
