@@ -16,6 +16,7 @@ import numpy as np
 from center.errors import Invalid
 from center.reads import Reason
 from ecg.formats.dicom import WaveformIdentity
+from ecg.formats.kinds import left_out
 from ecg.formats.leads import (
     MAX_FS_HZ,
     MIN_FS_HZ,
@@ -70,10 +71,24 @@ def read_aecg(content: bytes, file: str = "ECG") -> EcgSignal:
     series, sequences, issues = _longest(root, file)
     increment_s, head = _timing(sequences, file)
     leads: list[StoredLead] = []
+    unscaled: list[str] = []
     for sequence in sequences.all("component/sequence"):
         code = _code(sequence)
-        if not code.startswith("TIME_") and (lead := _lead(sequence, code, file)) is not None:
+        if code.startswith("TIME_"):
+            continue
+        lead = _lead(sequence, code, file)
+        if isinstance(lead, StoredLead):
             leads.append(lead)
+        elif lead:
+            unscaled.append(lead)
+    if unscaled and not leads:
+        raise unreadable(
+            file,
+            f"的导联 {', '.join(unscaled[:8])} 没有可用的比例（scale），无法换算为毫伏",
+            f"gives no usable scale for lead {', '.join(unscaled[:8])}, so it cannot be shown in millivolts",
+            expected="scale and origin in uV, mV or nV",
+        )
+    issues += left_out(unscaled, "没有可用的比例（scale）", "no usable scale")
     fs_hz = 1 / increment_s
     person = root.find(f"{_SUBJECT}/subjectdemographicperson") or Element("")
     return recording(
@@ -166,8 +181,8 @@ def _seconds(text: str, unit: str) -> float | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _lead(sequence: Element, code: str, file: str) -> StoredLead | None:
-    """One lead; None for what is measured in something else than volts."""
+def _lead(sequence: Element, code: str, file: str) -> StoredLead | str | None:
+    """One lead; its name where it has no scale, None for what is measured in something else than volts."""
     value = sequence.find("value") or Element("")
     name = canonical_lead(code)
     if not is_known_lead(name):
@@ -176,14 +191,11 @@ def _lead(sequence: Element, code: str, file: str) -> StoredLead | None:
     per_unit, scale = mv_per_unit(unit), number(value.get("scale@value"))
     if per_unit is None and unit and not is_known_lead(name):
         return None
+    if not value.get("digits").strip():
+        return name
     origin, origin_unit = number(value.get("origin@value") or "0"), mv_per_unit(value.get("origin@unit") or unit)
     if per_unit is None or not scale or origin is None or origin_unit is None:
-        raise unreadable(
-            file,
-            f"的导联 {name} 没有可用的比例（scale），无法换算为毫伏",
-            f"gives no usable scale for lead {name}, so it cannot be shown in millivolts",
-            expected="scale and origin in uV, mV or nV",
-        )
+        return name
     digits = value.get("digits")
     counts = (
         decimal_numbers(digits, file, name) if "." in digits or "e" in digits else whole_numbers(digits, file, name)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from center.errors import Unreadable
 from center.reads import Reason
+from ecg.formats.kinds import left_out
 from ecg.formats.leads import (
     MAX_FS_HZ,
     MIN_FS_HZ,
@@ -62,6 +63,8 @@ _SECONDS_PER: Final = {
     **dict.fromkeys(("us", "µs", "μs", "微秒"), 1e-6),
 }
 _CLOCK_UNITS: Final = frozenset(("hh:mm:ss", "hh:mm:ss.mmm", "mm:ss", "mm:ss.mmm"))
+_MISSING: Final = frozenset(("nan", "null", "none", "-", "--", "na", "n/a", "#n/a", "inf", "-inf"))
+"""What stands in a cell without a sample."""
 _INTERVAL_NAMES: Final = frozenset(map(folded, ("sampling interval", "sample interval", "采样间隔")))
 
 
@@ -100,7 +103,8 @@ def read_csv(content: bytes, file: str = "ECG") -> EcgSignal:
     known = vocabulary().names
     fs_hz = _rate(table, values, file)
     columns = [n for n, name in enumerate(table.names) if is_known_lead(name) or name == _UNNAMED]
-    leads = [_lead(table, n, values[:, n], file) for n in columns]
+    empty = [table.names[n] for n in columns if not np.isfinite(values[:, n]).any()]
+    leads = [_lead(table, n, values[:, n], file) for n in columns if table.names[n] not in empty]
     told = table.told
     return recording(
         file,
@@ -114,7 +118,11 @@ def read_csv(content: bytes, file: str = "ECG") -> EcgSignal:
         recorded_at=instant(re.sub(r" ([+-]\d{4})$", r"\1", _told(told, known["recorded_at"] | {"recordeddate"}))),
         device=_told(told, known["device"]),
         source_format="CSV",
-        issues=(unproven("CSV"), *(() if table.is_ended else (_NOT_ENDED,))),
+        issues=(
+            unproven("CSV"),
+            *left_out(empty, "整列为空", "its column is empty"),
+            *(() if table.is_ended else (_NOT_ENDED,)),
+        ),
     )
 
 
@@ -135,7 +143,8 @@ def _first_row(lines: Sequence[str]) -> int | None:
 
 def _is_numbers(line: str) -> bool:
     cells = [cell for cell in re.split(r"[\t;|,\s]+", line.strip()) if cell]
-    return 0 < len(cells) < 300 and all(_NUMERIC.fullmatch(cell.strip("\"'")) or _is_clock(cell) for cell in cells)
+    told = [cell for cell in cells if cell.strip("\"'").casefold() not in _MISSING]
+    return len(told) > 0 and len(cells) < 300 and all(_NUMERIC.fullmatch(c.strip("\"'")) or _is_clock(c) for c in told)
 
 
 def _is_clock(cell: str) -> bool:
@@ -165,10 +174,12 @@ def _table(text: str, file: str) -> _Table:
     while rows and not rows[-1].strip():
         rows.pop()
     delimiter = _delimiter(rows[:_MIN_ROWS])
-    if delimiter != " " and all(row.rstrip().endswith(delimiter) for row in rows):
-        rows = [row.rstrip()[:-1] for row in rows]
     names, units = _column_row(lines[:first], delimiter)
-    width = len(_cells(rows[0], delimiter))
+    width = len(rows[0].split() if delimiter == " " else rows[0].split(delimiter))
+    is_last_named = len(names) == width and names[-1] != ""  # else a delimiter only ends the row
+    if delimiter != " " and not is_last_named and all(row.rstrip(" \r").endswith(delimiter) for row in rows):
+        rows = [row.rstrip(" \r")[:-1] for row in rows]
+        width -= 1
     if names and len(names) == width + 1 and not names[-1]:
         names, units = names[:-1], units[:-1]
     if names and len(names) != width:
@@ -334,7 +345,7 @@ def _fast_rows(table: _Table, rows: Sequence[str], width: int) -> npt.NDArray[np
 def _cell(cell: str, decimal_comma: bool) -> float:
     if decimal_comma:
         cell = cell.replace(",", ".")
-    if not cell or cell.casefold() in ("nan", "null", "-", "na"):
+    if not cell or cell.casefold() in _MISSING:
         return float("nan")
     if found := _CLOCK.fullmatch(cell):
         return int(found[1] or 0) * 3600.0 + int(found[2]) * 60 + float(found[3].replace(",", "."))

@@ -36,7 +36,7 @@ from ecg.formats.dicom_write import (
     stream_dicom,
     write_dicom,
 )
-from ecg.formats.kinds import no_lead_named, not_an_ecg
+from ecg.formats.kinds import left_out, no_lead_named, not_an_ecg
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
 from ecg.formats.leads import check_rate
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
@@ -239,13 +239,19 @@ class _Group:
         if declared != len(channels):
             issues.append(_channel_count_issue(declared, len(channels)))
         leads: list[_Channel] = []
+        unscaled: list[str] = []
         for n, channel in enumerate(channels):
             name = _own_name(channel, n) if kept else _lead_name(channel, n)
-            scale, level = _scale_mv(channel, name, file)
-            if scale > 0:
-                leads.append(_Channel(name, n, scale, level))
+            scaled = _scale_mv(channel, name)
+            if scaled is None:
+                unscaled.append(name)
+            elif scaled[0] > 0:
+                leads.append(_Channel(name, n, *scaled))
             else:
                 issues.append(_not_voltage_issue(name))
+        if unscaled and not leads:
+            raise _no_scale(file, unscaled)
+        issues += left_out(unscaled, "没有可用的灵敏度，无法换算为毫伏", "no usable sensitivity, so no millivolts")
         filters, differ = _filters(channels)
         issues += [_FILTERS_DIFFER] if differ else []
         is_other = not sop_class.startswith(_ECG_CLASSES) or _has_other_source(channels)
@@ -330,25 +336,36 @@ def _is_gap(counts: npt.NDArray[Any], padding: int, fs_hz: float) -> npt.NDArray
     return gap
 
 
-def _scale_mv(channel: Dataset, name: str, file: str) -> tuple[float, float]:
-    """mV a count and mV at count 0: sensitivity x correction, baseline (PS3.3 C.10.9.1.4.3); (0, 0): no voltage."""
+def _scale_mv(channel: Dataset, name: str) -> tuple[float, float] | None:
+    """mV a count and mV at count 0: sensitivity x correction, baseline (PS3.3 C.10.9.1.4.3).
+
+    (0, 0): no voltage.  None: a voltage, or a lead, that gives no scale.
+    """
     units = channel.get("ChannelSensitivityUnitsSequence")
     unit = str(units[0].get("CodeValue") or "") if units else ""
     per_unit = _MV_PER_UNIT.get(unit.casefold(), 0.0)
-    if not units and channel.get("ChannelSensitivity") is None and is_known_lead(name):
-        raise unreadable(
-            file,
-            f"的导联 {name} 没有灵敏度，无法换算为毫伏",
-            f"gives no sensitivity for lead {name}, so it cannot be shown in millivolts",
-            expected="(003A,0210) Channel Sensitivity",
-        )
-    sensitivity = float(channel.get("ChannelSensitivity") or 0)
-    factor = channel.get("ChannelSensitivityCorrectionFactor")
-    scale = sensitivity * float(1 if factor is None else factor) * per_unit
-    baseline = float(channel.get("ChannelBaseline") or 0) * per_unit
-    if not (0 <= scale < 1e6 and abs(baseline) < 1e9):
-        raise unreadable(file, f"的导联 {name} 灵敏度不合理", f"gives an impossible sensitivity for lead {name}")
+    if not units and (channel.get("ChannelSensitivity") is None or not names_lead(name)):
+        return None if names_lead(name) else (0.0, 0.0)
+    try:
+        sensitivity = float(channel.get("ChannelSensitivity") or 0)
+        factor = channel.get("ChannelSensitivityCorrectionFactor")
+        scale = sensitivity * float(1 if factor is None else factor) * per_unit
+        baseline = float(channel.get("ChannelBaseline") or 0) * per_unit
+    except (TypeError, ValueError):
+        return None
+    if not (0 <= scale < 1e6 and abs(baseline) < 1e9) or (scale == 0 and per_unit):
+        return None
     return scale, baseline if scale > 0 else 0.0
+
+
+def _no_scale(file: str, names: Sequence[str]) -> Exception:
+    told = ", ".join(names[:8])
+    return unreadable(
+        file,
+        f"的导联 {told} 没有可用的灵敏度，无法换算为毫伏",
+        f"gives no usable sensitivity for lead {told}, so it cannot be shown in millivolts",
+        expected="(003A,0210) Channel Sensitivity",
+    )
 
 
 def _lead_name(channel: Dataset, n: int) -> str:

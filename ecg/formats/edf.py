@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
-from ecg.formats.kinds import is_heart, lead_name, no_lead_named
+from ecg.formats.kinds import is_heart, lead_name, left_out, no_lead_named
 from ecg.formats.leads import check_rate, mv_per_unit, number
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.text import decoded
 from ecg.formats.trouble import EXPORT_AGAIN, unreadable
-from ecg.heart_leads import heart_leads
+from ecg.heart_leads import heart_leads, names_lead
 from ecg.signal import MAX_LEADS, DeviceNote, EcgSignal, Filters, distinct
 
 _EDF_MARK: Final = b"0       "
@@ -48,7 +48,10 @@ Raw = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class _Signal:
-    """One signal.  at, size: its bytes in a record.  step_mv: 0 where it is no voltage; level_mv: of digital 0."""
+    """One signal.  at, size: its bytes in a record.  step_mv: 0 where it is no voltage; level_mv: of digital 0.
+
+    is_unscaled: a voltage whose limits make no scale, or that has no samples.
+    """
 
     name: str
     at: int
@@ -58,6 +61,7 @@ class _Signal:
     level_mv: float
     prefilter: str
     is_annotation: bool
+    is_unscaled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def read_edf(content: bytes, file: str = "ECG") -> EcgSignal:
 def open_edf(content: Buffer, file: str = "ECG") -> LongSignal:
     """The recording, block by block; its header and its annotations are read now.  Raises Unreadable."""
     edf = _opened(content, file)
-    shown, held, left_out = _shown(edf)
+    shown, held, others = _shown(edf)
     onsets, notes = _annotations(edf)
     per_record = shown[0].samples
     fs_hz = edf.fs_hz(shown[0])
@@ -108,7 +112,12 @@ def open_edf(content: Buffer, file: str = "ECG") -> LongSignal:
         check_rate(file, fs_hz)
     issues = [*edf.issues, *([] if heart_leads(head) else [no_lead_named(head.leads)])]
     issues += [_held_issue(held)] if held else []
-    issues += [_left_out_issue(left_out)] if left_out else []
+    unscaled = [signal.name for signal in edf.signals if signal.is_unscaled]
+    issues += left_out(unscaled, "上下限无法换算为毫伏，或没有样本", "its limits make no scale, or it has no samples")
+    others = [signal for signal in others if not signal.is_unscaled]
+    for is_lead in (True, False):
+        some = [signal for signal in others if (names_lead(signal.name) and signal.step_mv != 0) == is_lead]
+        issues += [_left_out_issue(some, is_lead=is_lead)] if some else []
     issues += [_GAPS] if length > per_record * len(starts) else []
     return LongSignal(replace(head, issues=tuple(issues)), length, block)
 
@@ -179,20 +188,26 @@ def _signals(body: bytes, count: int, width: int, file: str) -> tuple[_Signal, .
     at = 0
     for n in range(count):
         samples = _whole(columns["samples"][n])
-        if samples is None or not 0 < samples <= _MAX_RECORD_BYTES // width or at > _MAX_RECORD_BYTES:
+        if samples is None or not 0 <= samples <= _MAX_RECORD_BYTES // width or at > _MAX_RECORD_BYTES:
             raise _bad(file, f"samples in each record, signal {n + 1}", _FIXED_BYTES)
         label = decoded(columns["label"][n])
         is_annotation = label in _ANNOTATION_LABELS
-        step, level = (0.0, 0.0) if is_annotation else _scale({k: v[n] for k, v in columns.items()}, width, n, file)
+        row = {key: values[n] for key, values in columns.items()}
+        scale = (0.0, 0.0) if is_annotation else _scale(row, width)
+        step, level = scale if scale and samples else (0.0, 0.0)
         prefilter = decoded(columns["prefilter"][n])
         name = lead_name(label) or f"signal {n + 1}"
-        out.append(_Signal(name, at, samples * width, samples, step, level, prefilter, is_annotation))
+        out.append(
+            _Signal(name, at, samples * width, samples, step, level, prefilter, is_annotation, not (scale and samples))
+        )
         at += samples * width
+    if not at:
+        raise _bad(file, "samples in each record", _FIXED_BYTES)
     return tuple(out)
 
 
-def _scale(row: dict[str, bytes], width: int, n: int, file: str) -> tuple[float, float]:
-    """mV a count and mV at count 0; (0, 0) for what is no voltage."""
+def _scale(row: dict[str, bytes], width: int) -> tuple[float, float] | None:
+    """mV a count and mV at count 0; (0, 0) for what is no voltage, None where the limits make no scale."""
     per_unit = mv_per_unit(decoded(row["unit"]))
     if per_unit is None:
         return 0.0, 0.0
@@ -200,9 +215,9 @@ def _scale(row: dict[str, bytes], width: int, n: int, file: str) -> tuple[float,
     digital_low, digital_high = (_whole(row[key]) for key in ("digital_low", "digital_high"))
     limit = 1 << (8 * width - 1)
     if low is None or high is None or digital_low is None or digital_high is None or low == high:
-        raise _bad(file, f"physical and digital limits, signal {n + 1}", _FIXED_BYTES)
+        return None
     if not -limit <= digital_low < digital_high < limit or max(abs(low), abs(high)) * per_unit > 1e6:
-        raise _bad(file, f"digital limits inside {8 * width} bits, signal {n + 1}", _FIXED_BYTES)
+        return None
     step = (high - low) / (digital_high - digital_low)
     return step * per_unit, (low - digital_low * step) * per_unit
 
@@ -467,10 +482,10 @@ def _held_issue(signals: Sequence[_Signal]) -> Reason:
     )
 
 
-def _left_out_issue(signals: Sequence[_Signal]) -> Reason:
+def _left_out_issue(signals: Sequence[_Signal], *, is_lead: bool) -> Reason:
     names = ", ".join(signal.name for signal in signals[:20])
     return Reason(
-        "signals_left_out",
+        "lead_left_out" if is_lead else "channel_left_out",
         zh=f"通道 {names} 不以伏计或采样率不同，未显示，保留在原文件中。",
         en=f"{names}: no voltage, or another sampling frequency; not shown, kept in the original file.",
     )

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from ecg.formats.kinds import left_out
 from ecg.formats.leads import check_rate
 from ecg.formats.long_signal import Block, Buffer, LongSignal, checked_length
 from ecg.formats.text import decoded
@@ -67,10 +68,12 @@ def open_ishne(content: Buffer, file: str = "ECG") -> LongSignal:
     leads = len(header.numbers)
     frames = np.frombuffer(content, dtype="<i2", count=header.samples * leads, offset=header.first_byte)
     frames = frames.reshape(header.samples, leads)
-    scale = np.array(header.step_mv)[:, None]
+    columns = [n for n, step in enumerate(header.step_mv) if step > 0]
+    scale = np.array(header.step_mv)[columns, None]
 
     def block(start: int, stop: int) -> Block:
-        return np.multiply(frames[start:stop].T, scale, dtype=np.float64, order="C")
+        rows = frames[start:stop].T
+        return np.multiply(rows if len(columns) == leads else rows[columns], scale, dtype=np.float64, order="C")
 
     return LongSignal(_head(raw, header), header.samples, block)
 
@@ -103,7 +106,7 @@ def _header(raw: bytes, content: Buffer, file: str) -> _Header:
     fs_hz = float(struct.unpack_from("<h", raw, 272)[0])
     check_rate(file, fs_hz)
     numbers, steps = (struct.unpack_from(f"<{count}h", raw, at) for at in (158, 206))
-    if min(steps) <= 0:
+    if max(steps) <= 0:
         raise _bad(file, "an amplitude resolution above 0 nV", 206)
     samples = _samples(len(content) - first_byte, size, count, file)
     step_mv = tuple(step * _MV_PER_NV for step in steps)
@@ -127,16 +130,21 @@ def _samples(found_bytes: int, size: int, leads: int, file: str) -> int:
 
 
 def _head(raw: bytes, header: _Header) -> EcgSignal:
-    names = [_LEADS[n] if 0 <= n < len(_LEADS) else "" for n in header.numbers]
+    names = distinct(
+        (_LEADS[number] if 0 <= number < len(_LEADS) else "") or f"lead {n + 1}"
+        for n, number in enumerate(header.numbers)
+    )
+    kept = [(name, step) for name, step in zip(names, header.step_mv, strict=True) if step > 0]
+    unscaled = [name for name, step in zip(names, header.step_mv, strict=True) if step <= 0]
     first, last, patient_id = (decoded(raw[a:b]) for a, b in ((28, 68), (68, 108), (108, 128)))
     sex, pacemaker = struct.unpack_from("<h", raw, 128)[0], struct.unpack_from("<h", raw, 230)[0]
     note = _PACEMAKERS[pacemaker] if 0 < pacemaker < len(_PACEMAKERS) else ""
     day, clock = struct.unpack_from("<3h", raw, 138), struct.unpack_from("<3h", raw, 150)
     return EcgSignal(
-        leads=distinct(name or f"lead {n + 1}" for n, name in enumerate(names)),
-        samples=np.empty((len(names), 0)),
+        leads=tuple(name for name, _ in kept),
+        samples=np.empty((len(kept), 0)),
         fs_hz=header.fs_hz,
-        step_mv=header.step_mv,
+        step_mv=tuple(step for _, step in kept),
         patient_id=patient_id,
         patient_name=f"{last}^{first}".rstrip("^"),
         sex={1: "M", 2: "F"}.get(sex, ""),
@@ -146,6 +154,7 @@ def _head(raw: bytes, header: _Header) -> EcgSignal:
         annotations=(DeviceNote(note),) if note else (),
         source_format="ISHNE",
         is_ecg_by_type=True,
+        issues=left_out(unscaled, "没有幅度分辨率", "no amplitude resolution"),
     )
 
 

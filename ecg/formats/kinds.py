@@ -28,6 +28,21 @@ def is_heart(name: str) -> bool:
     return names_lead(name)
 
 
+def left_out(names: Sequence[str], zh: str, en: str) -> tuple[Reason, ...]:
+    """What is said of channels that cannot be shown, leads apart from the rest; zh, en: what is wrong with them."""
+    leads, others = [n for n in names if names_lead(n)], [n for n in names if not names_lead(n)]
+    found = (("lead_left_out", leads, "导联", "lead"), ("channel_left_out", others, "通道", "channel"))
+    return tuple(
+        Reason(
+            code,
+            zh=f"{zh_kind} {'、'.join(n[:40] for n in some[:20])} 未读取：{zh}；其余照常读取。",
+            en=f"Left out, {en_kind} {', '.join(n[:40] for n in some[:20])}: {en}. The others were read.",
+        )
+        for code, some, zh_kind, en_kind in found
+        if some
+    )
+
+
 def no_lead_named(names: Sequence[str]) -> Reason:
     """The same where no channel is named as a lead and the file's own type doesn't say that it holds an ECG."""
     shown = [name[:40] for name in names[:8]]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from center.reads import Reason
-from ecg.formats.kinds import not_an_ecg
+from ecg.formats.kinds import left_out, not_an_ecg
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
 from ecg.formats.leads import StoredLead, recording, unproven
 from ecg.formats.text import decoded
@@ -160,8 +160,8 @@ def read_mfer(content: bytes, file: str = "ECG") -> EcgSignal:
         )
     kind = frames[0].kind
     has_leads = kind in _HEART_KINDS | _ANY_KINDS
-    leads, fs_hz = _leads(frames, file, has_leads=has_leads)
-    issues: tuple[Reason, ...] = (unproven("MFER"),)
+    leads, fs_hz, others = _leads(frames, file, has_leads=has_leads)
+    issues: tuple[Reason, ...] = (unproven("MFER"), *others)
     issues += () if has_leads else (not_an_ecg(_OTHER_KINDS.get(kind, f"MFER {kind}")),)
     return recording(
         file,
@@ -316,6 +316,8 @@ def _scaled(state: _State, tag: int, value: bytes) -> dict[str, object]:
         return {"interval_s" if tag == Tag.INTERVAL else "scale": None}
     number = state.signed(value[2:6])
     power = int.from_bytes(value[1:2], "big", signed=True)
+    if tag == Tag.SENSITIVITY and number <= 0 and len(value) >= 3:
+        return {"scale": (value[0], 0.0)}  # this channel is left out, not the recording
     if len(value) < 3 or number <= 0 or abs(power) > 30:
         raise _bad(state.file, "unit, power of ten and a number above 0", 0)
     amount = number * 10.0**power
@@ -362,43 +364,44 @@ def _frame(state: _State, value: memoryview) -> _Frame:
     return _Frame(state.kind, state.order, channels, tuple(rows[name].reshape(-1) for name, _, _ in parts))
 
 
-def _leads(frames: list[_Frame], file: str, *, has_leads: bool) -> tuple[list[StoredLead], float]:
+def _leads(frames: list[_Frame], file: str, *, has_leads: bool) -> tuple[list[StoredLead], float, tuple[Reason, ...]]:
     """has_leads: lead codes mean an ECG's leads; elsewhere the same numbers are an EEG's electrodes."""
     if sum(values.size for frame in frames for values in frame.values) > MAX_SAMPLES:
         raise unreadable(file, "的样本过多", "has too many samples", expected=f"at most {MAX_SAMPLES} samples")
-    leads: list[StoredLead] = []
-    rates: set[float] = set()
+    leads: list[tuple[float, StoredLead]] = []
+    unscaled: list[str] = []
     for n, channel in enumerate(frames[0].channels):
         if channel.type == _STATUS or (channel.scale is not None and channel.scale[0] != _VOLT):
             continue  # beat marks, pressures
-        if channel.interval_s is None or channel.scale is None:
-            raise unreadable(
-                file,
-                f"没有给出第 {n + 1} 通道的采样间隔或灵敏度",
-                f"gives no sampling interval or no sensitivity for channel {n + 1}",
-                expected="MWF_IVL (0B) and MWF_SEN (0C)",
-            )
+        coded = LEAD_OF_NUMBER.get(channel.lead) or _OTHER_LEADS.get(channel.lead) if has_leads else None
+        name = coded or channel.lead_text or f"{'lead' if has_leads else 'channel'} {n + 1}"
+        if channel.interval_s is None or channel.scale is None or not 0 < channel.scale[1] * 1e3 < 1e6:
+            unscaled.append(name)
+            continue
         stored = np.concatenate([frame.values[n] for frame in frames])
         step_mv = channel.scale[1] * 1e3
-        if not 0 < step_mv < 1e6:
-            raise _bad(file, f"a sensitivity that makes sense, channel {n + 1}", 0)
         offset, null = (_stored_value(raw, stored.dtype) for raw in (channel.offset, channel.null))
         mv = (stored.astype(np.float64) + (offset or 0.0)) * step_mv
         mv[~np.isfinite(mv)] = np.nan
         if null is not None:
             mv[stored == null] = np.nan
-        coded = LEAD_OF_NUMBER.get(channel.lead) or _OTHER_LEADS.get(channel.lead) if has_leads else None
-        name = coded or channel.lead_text
-        leads.append(StoredLead(name or f"{'lead' if has_leads else 'channel'} {n + 1}", mv, step_mv))
-        rates.add(round(1 / channel.interval_s, 6))
-    if len(rates) != 1:
+        leads.append((round(1 / channel.interval_s, 6), StoredLead(name, mv, step_mv)))
+    if unscaled and not leads:
+        raise unreadable(
+            file,
+            f"没有给出通道 {', '.join(unscaled[:8])} 的采样间隔或灵敏度",
+            f"gives no sampling interval or no sensitivity for channel {', '.join(unscaled[:8])}",
+            expected="MWF_IVL (0B) and MWF_SEN (0C)",
+        )
+    if len({rate for rate, _ in leads}) != 1:
         raise unreadable(
             file,
             "没有以伏计的通道，或各通道采样率不同，尚不支持",
             "has no channel in volts, or channels of different rates, which is not yet readable here",
             expected="one sampling interval",
         )
-    return leads, rates.pop()
+    issues = left_out(unscaled, "没有采样间隔或灵敏度", "no sampling interval or no sensitivity")
+    return [lead for _, lead in leads], leads[0][0], issues
 
 
 def _stored_value(raw: bytes, dtype: np.dtype[np.generic]) -> float | None:

@@ -34,7 +34,7 @@ def test_the_outside_files_read_as_edfio_reads_them(name: str, other: object) ->
     assert (signal.fs_hz, signal.recorded_at, signal.sex) == (100, "1989-04-24T16:13:00", "F")
     for lead, values in zip(signal.leads, signal.samples, strict=True):
         assert np.abs(values[:: values.size // truth[lead].size] - truth[lead]).max() < 1e-12
-    assert [issue.code for issue in signal.issues] == ["not_an_ecg", "held", "signals_left_out"]
+    assert [issue.code for issue in signal.issues] == ["not_an_ecg", "held", "channel_left_out"]
     assert "Temp rectal" in signal.issues[2].en
 
 
@@ -112,7 +112,7 @@ def test_the_rate_is_that_of_the_ecg_and_slower_voltages_are_held() -> None:
     assert (signal.leads, signal.fs_hz) == (("ECG", "EMG Chin"), 256)
     assert np.allclose(signal.samples[0], ecg.reshape(-1) * 1e-4, atol=1e-7)
     assert np.allclose(signal.samples[1], np.repeat(slow.reshape(-1), 4) * 1e-4, atol=1e-7)
-    assert [issue.code for issue in signal.issues] == ["held", "signals_left_out"]
+    assert [issue.code for issue in signal.issues] == ["held", "channel_left_out"]
     assert "EEG C3-A2" in signal.issues[1].zh
 
 
@@ -138,6 +138,17 @@ def test_a_recorder_that_was_cut_short_is_read_to_its_last_whole_record_and_says
         read_edf(content[:-1])
 
 
+@pytest.mark.parametrize(
+    ("at", "field"),
+    [(104, "nan"), (104, "inf"), (104, "3276.7"), (120, "32767"), (128, "99999")],
+)
+def test_a_signal_whose_limits_make_no_scale_is_left_out(at: int, field: str) -> None:
+    content = bytearray(_small())
+    content[256 + 2 * at : 256 + 2 * at + 8] = field.encode().ljust(8)
+    signal = read_edf(bytes(content))
+    assert (signal.leads, [issue.code for issue in signal.issues]) == (("V1",), ["lead_left_out"])
+
+
 # ---- damage ----
 
 
@@ -158,8 +169,7 @@ def test_a_file_cut_at_any_byte_is_refused(width: int) -> None:
     ("at", "field"),
     [
         (236, "0"), (236, "3"), (236, "99999999"), (236, "1e3"), (244, "0"), (244, "-1"), (244, "nan"), (244, "1e-9"),
-        (252, "0"), (252, "9999"), (184, "512"), (256 + 2 * 96, "x"), (256 + 2 * 104, "nan"), (256 + 2 * 104, "inf"),
-        (256 + 2 * 104, "3276.7"), (256 + 2 * 120, "32767"), (256 + 2 * 128, "99999"), (256 + 2 * 216, "0"),
+        (252, "0"), (252, "9999"), (184, "512"), (256 + 2 * 96, "x"), (256 + 2 * 216, "0"),
         (256 + 2 * 216, "-20"), (256 + 2 * 216, "99999999"),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ def make_ishne(
     counts: np.ndarray,
     *,
     numbers: tuple[int, ...] = (17, 18, 19),
-    step_nv: int = 2500,
+    step_nv: int | tuple[int, ...] = 2500,
     fs_hz: int = 250,
     variable: bytes = b"",
     size: int | None = None,
@@ -42,7 +42,8 @@ def make_ishne(
         b"H-7\0",
     )
     struct.pack_into("<hh3h3h3h3hh", head, 128, 2, 1, 3, 2, 1960, 22, 11, 2026, 23, 11, 2026, 8, 30, 15, leads)
-    for at, values in ((158, numbers), (206, (step_nv,) * 12)):
+    steps = step_nv if isinstance(step_nv, tuple) else (step_nv,) * 12
+    for at, values in ((158, numbers), (206, steps)):
         struct.pack_into("<12h", head, at, *(tuple(values) + (-9,) * 12)[:leads], *(-9,) * (12 - leads))
     struct.pack_into("<h40sh", head, 230, pacemaker, b"Holter 3", fs_hz)
     whole = bytes(head) + variable
@@ -119,7 +120,7 @@ def _checked(head: bytes) -> bytes:
     ("at", "form", "value"),
     [
         (14, "<i", -1), (14, "<i", 0), (14, "<i", 2**31 - 1), (14, "<i", 21), (22, "<i", 0), (22, "<i", 2**31 - 1),
-        (156, "<h", 0), (156, "<h", 13), (156, "<h", -1), (206, "<h", 0), (206, "<h", -5),
+        (156, "<h", 0), (156, "<h", 13), (156, "<h", -1),
         (272, "<h", 0), (272, "<h", -250), (272, "<h", 10), (272, "<h", 30000),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from center.errors import Unreadable
 from center.reads import Outcome, PreliminaryRead
@@ -47,7 +48,7 @@ def _mfer(kind: int, leads: tuple[int, ...]) -> bytes:
 
 def _dicom(sop_class: str, names: tuple[str, ...]) -> bytes:
     dataset = pydicom.dcmread(BytesIO(make_ecg_dicom(MADE)))
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.UID(sop_class)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     for name, channel in zip(names, dataset.WaveformSequence[0].ChannelDefinitionSequence, strict=True):
         channel.ChannelLabel = name
         del channel.ChannelSourceSequence
