@@ -26,9 +26,11 @@ from center.reads import (
     PreliminaryRead,
     StatementLine,
 )
-from dicom_gateway.result_parts import MANUFACTURER, of_study, part10, source_of, stamp
+from dicom_gateway.result_parts import MANUFACTURER, of_study, part10, put_uid, source_of, stamp
 from dicom_gateway.result_uids import median_uids, read_uids, uid_of
+from dicom_gateway.source_header import SourceHeader, line
 from dicom_gateway.sr_tree import (
+    MEASUREMENT_FAILURE,
     Coded,
     Relation,
     code_item,
@@ -48,7 +50,6 @@ _PROCEDURE: Final = Coded("121058", "DCM", "Procedure reported")
 _FINDING: Final = Coded("121071", "DCM", "Finding")
 _LEAD_ID: Final = Coded("122148", "DCM", "Lead ID")
 _SOURCE: Final = Coded("121112", "DCM", "Source of Measurement")
-_FAILED: Final = Coded("114006", "DCM", "Measurement failure")
 _WAVEFORM: Final = "1.2.840.10008.5.1.4.1.1.9."
 _UNITS: Final = {
     "/min": Coded("{H.B.}/min", "UCUM", "BPM"),  # as TID 3713 has it
@@ -118,7 +119,7 @@ _GENERAL: Final = "1.2.840.10008.5.1.4.1.1.9.1.2"
 _MOST_LEADS: Final = 24  # of a multiplex group (PS3.3 A.34.4)
 
 
-def ecg_read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> bytes:
+def ecg_read_as_sr(kept: StoredRead, evidence: list[SourceHeader], zone: str) -> bytes:
     """The report as Part 10 bytes, the same for the same read.  evidence: headers of what the model read."""
     uids, read = read_uids(kept.clinic_id, kept.study_uid, kept.read), kept.read
     sr = of_study(evidence[0])
@@ -126,7 +127,7 @@ def ecg_read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> byte
     sr.Modality, sr.SeriesNumber, sr.InstanceNumber = "SR", 9001, 1
     sr.SeriesDescription = SERIES_OF_READS
     sr.Manufacturer, sr.InstitutionName = MANUFACTURER, MANUFACTURER
-    sr.ManufacturerModelName, sr.SoftwareVersions, sr.DeviceSerialNumber = read.model[:64], read.version, "1"
+    sr.ManufacturerModelName, sr.SoftwareVersions, sr.DeviceSerialNumber = read.model[:64], read.version[:64], "1"
     sr.ReferencedPerformedProcedureStepSequence, sr.PerformedProcedureCodeSequence = [], []
     sr.CurrentRequestedProcedureEvidenceSequence = [_evidence_of(evidence)]
     sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag = "PARTIAL", "UNVERIFIED", "PRELIMINARY"
@@ -140,22 +141,23 @@ def ecg_read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> byte
     return part10(sr) + sequence(0x0040, 0xA730, _content(read, evidence))
 
 
-def _evidence_of(headers: list[Dataset]) -> Dataset:
+def _evidence_of(headers: list[SourceHeader]) -> Dataset:
     """Which instances the read was made of (PS3.3 C.17.2)."""
-    by_series: dict[str, list[Dataset]] = {}
+    by_series: dict[str, list[SourceHeader]] = {}
     for header in headers:
-        by_series.setdefault(str(header.SeriesInstanceUID), []).append(source_of(header))
+        by_series.setdefault(header.series_uid, []).append(header)
     study = Dataset()
-    study.StudyInstanceUID = headers[0].StudyInstanceUID
+    put_uid(study, "StudyInstanceUID", headers[0].study_uid)
     study.ReferencedSeriesSequence = []
-    for uid, referenced in by_series.items():
+    for uid, of_series in by_series.items():
         series = Dataset()
-        series.SeriesInstanceUID, series.ReferencedSOPSequence = uid, referenced
+        put_uid(series, "SeriesInstanceUID", uid)
+        series.ReferencedSOPSequence = [source_of(header) for header in of_series]
         study.ReferencedSeriesSequence.append(series)
     return study
 
 
-def median_as_waveform(kept: StoredRead, header: Dataset, zone: str) -> bytes:
+def median_as_waveform(kept: StoredRead, header: SourceHeader, zone: str) -> bytes:
     """The median beat as a 12-lead or general ECG that says it is derived (PS3.3 A.34); Part 10 bytes.
 
     header: of the recording that it was made of.  Raises ValueError where the read has no median beat.
@@ -173,11 +175,10 @@ def median_as_waveform(kept: StoredRead, header: Dataset, zone: str) -> bytes:
     made.Manufacturer, made.ManufacturerModelName, made.SoftwareVersions = (
         MANUFACTURER,
         kept.read.model[:64],
-        kept.read.version,
+        kept.read.version[:64],
     )
     made.AcquisitionContextSequence = []
-    if "SOPClassUID" in header:
-        made.ReferencedInstanceSequence = [_made_of(header)]
+    made.ReferencedInstanceSequence = [_made_of(header)]
     made.WaveformAnnotationSequence = _marks(median)
     made.WaveformSequence = [_group_of(median)]
     stamp(made, made_at)
@@ -186,7 +187,7 @@ def median_as_waveform(kept: StoredRead, header: Dataset, zone: str) -> bytes:
 
 
 # ---------------------------------------------------------------- the report
-def _content(read: PreliminaryRead, headers: list[Dataset]) -> list[bytes]:
+def _content(read: PreliminaryRead, headers: list[SourceHeader]) -> list[bytes]:
     """The items below the root, in the order of the template."""
     items = [*_observer(read), code_item("HAS CONCEPT MOD", _PROCEDURE, _procedure(read))]
     items.append(_global(read))
@@ -201,8 +202,8 @@ def _content(read: PreliminaryRead, headers: list[Dataset]) -> list[bytes]:
     items.append(
         _text("STATUS", "Whether a person has confirmed it", "机器初读，未经医师确认 | not confirmed by a physician")
     )
-    waveforms = [h for h in headers if str(h.get("SOPClassUID", "")).startswith(_WAVEFORM)]
-    return items + [waveform_item("CONTAINS", _SOURCE, h.SOPClassUID, h.SOPInstanceUID) for h in waveforms]
+    waveforms = [h for h in headers if h.sop_class_uid.startswith(_WAVEFORM)]
+    return items + [waveform_item("CONTAINS", _SOURCE, h.sop_class_uid, h.sop_uid) for h in waveforms]
 
 
 def _observer(read: PreliminaryRead) -> list[bytes]:
@@ -227,7 +228,7 @@ def _global(read: PreliminaryRead) -> bytes:
     found = {m.key: m for m in read.measurements if not m.lead}
     order = [*_MANDATORY, *(k for k in _GLOBAL if k not in _MANDATORY), *(k for k in found if k not in _GLOBAL)]
     items = [
-        _measured(found[k], _GLOBAL) if k in found else unmeasured_item("CONTAINS", Coded(_GLOBAL[k][0], "MDC", _GLOBAL[k][1]), _FAILED)
+        _measured(found[k], _GLOBAL) if k in found else unmeasured_item("CONTAINS", Coded(_GLOBAL[k][0], "MDC", _GLOBAL[k][1]), MEASUREMENT_FAILURE)
         for k in order
         if k in found or k in _MANDATORY
     ]  # fmt: skip
@@ -325,7 +326,7 @@ def _concept(given: tuple[Code, ...], key: str, meaning: str) -> Coded:
 
 
 # ---------------------------------------------------------------- the median beat
-def _made_of(header: Dataset) -> Dataset:
+def _made_of(header: SourceHeader) -> Dataset:
     item = source_of(header)
     item.PurposeOfReferenceCodeSequence = [_coded("121112", "DCM", "Source of Measurement")]
     return item
@@ -346,7 +347,7 @@ def _group_of(median: MedianWaveform) -> Dataset:
 
 def _channel(lead: str, number: int) -> Dataset:
     channel = Dataset()
-    channel.WaveformChannelNumber, channel.ChannelLabel = number, lead[:16]
+    channel.WaveformChannelNumber, channel.ChannelLabel = number, line(lead, 16)
     source = _lead(lead)
     channel.ChannelSourceSequence = [_coded(source.value, "MDC", source.meaning)]
     channel.ChannelSensitivity, channel.ChannelBaseline = "1", "0"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
-
-from pydicom.dataset import Dataset
 
 from center import observe
 from center.codes import Origin, Visibility
@@ -27,9 +26,10 @@ from dicom_gateway.completion import (
     quiet_s,
 )
 from dicom_gateway.contents import Contents
-from dicom_gateway.dicom_json import Json, identity_json, unpack
+from dicom_gateway.dicom_json import identity_json, unpack
 from dicom_gateway.ingest import Door, complete
 from dicom_gateway.result_uids import median_uids, read_uids, report_uids
+from dicom_gateway.source_header import SourceHeader
 from dicom_gateway.spool import Spool
 from dicom_gateway.store import QUERIES
 
@@ -184,7 +184,9 @@ class Filer:
             BytesIO(make()), Provenance(clinic_id, "result", SYSTEM, origin=Origin.RESULT, visibility=visibility)
         )
 
-    def _evidence(self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]) -> tuple[list[Dataset], str]:
+    def _evidence(
+        self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]
+    ) -> tuple[list[SourceHeader], str]:
         """Headers of the instances that a result is about, with the patient as the center knows him; the clinic's zone."""
         with self._database.transaction(system_for(clinic_id)) as work:
             rows = work.all(
@@ -197,14 +199,14 @@ class Filer:
         named = [r for r in received if r["sop_uid"] in set(sop_uids)] or received
         if not named or identity is None or zone is None:
             raise NotFound("没有找到该检查。", "There is no such study.", {"study": study_uid})
-        return [_header(unpack(bytes(r["metadata"])), identity) for r in named[:200]], zone["zone"]
+        return [_header(r, identity) for r in named[:200]], zone["zone"]
 
 
-def _header(metadata: Json, identity: Row) -> Dataset:
-    """Kept metadata as a data set, without what lies elsewhere; a patient put right is the one that is named."""
-    if identity["corrections"]:
-        metadata = metadata | identity_json(identity)
-    plain = {
-        k: v for k, v in metadata.items() if "BulkDataURI" not in v and "InlineBinary" not in v and v["vr"] != "SQ"
-    }
-    return Dataset.from_json(plain)
+def _header(row: Row, identity: Row) -> SourceHeader:
+    """What a result takes over from an instance; a patient put right is the one that is named."""
+    metadata = unpack(bytes(row["metadata"]))
+    found = SourceHeader.of(metadata | identity_json(identity) if identity["corrections"] else metadata)
+    return replace(
+        found, study_uid=row["study_uid"], series_uid=row["series_uid"], sop_uid=row["sop_uid"],
+        sop_class_uid=row["sop_class_uid"],
+    )  # fmt: skip

@@ -7,20 +7,19 @@ from datetime import datetime
 
 import pydicom
 from highdicom.sr import CodedConcept, DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+from pydicom import config
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from center.reads import PreliminaryRead
 from dicom_gateway.result_uids import uid_of
+from dicom_gateway.source_header import SourceHeader
 
 MANUFACTURER = "Helan"
 _IMPLEMENTATION_UID = "2.25.241593706437207219063463093226404417185"
-#: What a result takes over from the study that it belongs to.
-_STUDY_TAGS = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "IssuerOfPatientID", "StudyInstanceUID", "StudyID",
-    "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyDescription",
-)  # fmt: skip
 
 
 def observer(read: PreliminaryRead) -> ObservationContext:
@@ -35,51 +34,40 @@ def observer(read: PreliminaryRead) -> ObservationContext:
     )
 
 
-def of_study(header: Dataset) -> Dataset:
-    """Patient and study of an instance, in UTF-8."""
-    source, made = utf8(header), Dataset()
+def of_study(header: SourceHeader) -> Dataset:
+    """Patient and study of an instance, in UTF-8; all that a result takes over."""
+    made = Dataset()
     made.SpecificCharacterSet = "ISO_IR 192"
-    for name in _STUDY_TAGS:
-        setattr(made, name, source.get(name, None) if name != "IssuerOfPatientID" else source.get(name, ""))
-    made.StudyInstanceUID = source.StudyInstanceUID
+    for name, value in (
+        ("PatientName", header.person_name), ("PatientID", header.patient_id), ("PatientSex", header.sex),
+        ("PatientBirthDate", header.birth_date), ("IssuerOfPatientID", header.issuer), ("StudyID", header.study_id),
+        ("StudyDate", header.study_date), ("StudyTime", header.study_time), ("AccessionNumber", header.accession),
+        ("ReferringPhysicianName", header.referring), ("StudyDescription", header.description),
+    ):  # fmt: skip
+        setattr(made, name, value)
+    put_uid(made, "StudyInstanceUID", header.study_uid)
     return made
 
 
-def utf8(header: Dataset) -> Dataset:
-    """A copy whose texts are decoded, with what SR needs where the device left it out."""
-    copied = Dataset()
-    for name in (
-        *_STUDY_TAGS,
-        "SeriesInstanceUID",
-        "SOPInstanceUID",
-        "SOPClassUID",
-        "Modality",
-        "Rows",
-        "Columns",
-        "NumberOfFrames",
-    ):
-        if name in header:
-            setattr(copied, name, header[name].value if name != "PatientName" else str(header.PatientName))
-    for name in (
-        "PatientName",
-        "PatientID",
-        "PatientBirthDate",
-        "PatientSex",
-        "StudyID",
-        "StudyDate",
-        "StudyTime",
-        "AccessionNumber",
-    ):
-        if name not in copied:
-            setattr(copied, name, None)
-    copied.SpecificCharacterSet = "ISO_IR 192"
-    return copied
+def evidence_of(header: SourceHeader) -> Dataset:
+    """The same with what names the instance itself."""
+    made = of_study(header)
+    put_uid(made, "SeriesInstanceUID", header.series_uid)
+    put_uid(made, "SOPInstanceUID", header.sop_uid)
+    put_uid(made, "SOPClassUID", header.sop_class_uid)
+    return made
 
 
-def source_of(header: Dataset) -> Dataset:
+def source_of(header: SourceHeader) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    put_uid(item, "ReferencedSOPClassUID", header.sop_class_uid)
+    put_uid(item, "ReferencedSOPInstanceUID", header.sop_uid)
     return item
+
+
+def put_uid(made: Dataset, keyword: str, uid: str) -> None:
+    """A foreign UID as it came: components with leading zeros are met, and put right they'd be another's."""
+    made.add(DataElement(tag_for_keyword(keyword) or 0, "UI", uid, validation_mode=config.IGNORE))
 
 
 def item_of(concept: CodedConcept) -> Dataset:

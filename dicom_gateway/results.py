@@ -6,6 +6,7 @@ the report (GROUND.md "UID of a result").
 
 from __future__ import annotations
 
+from math import isfinite
 from zoneinfo import ZoneInfo
 
 from highdicom.sr import (
@@ -24,8 +25,9 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from center.ports import SealedReport, StoredRead
 from center.reads import Code, Decision, Outcome, PreliminaryRead
-from dicom_gateway.result_parts import MANUFACTURER, item_of, observer, of_study, part10, source_of, stamp, utf8
+from dicom_gateway.result_parts import MANUFACTURER, evidence_of, item_of, observer, of_study, part10, source_of, stamp
 from dicom_gateway.result_uids import read_uids, report_uids, uid_of
+from dicom_gateway.source_header import SourceHeader
 
 #: Ours: a study's every result of a kind is made in one series.
 SERIES_OF_READS = "AI 初读 未经医师确认"
@@ -40,7 +42,7 @@ _DECISIONS = {
 }
 
 
-def read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> bytes:
+def read_as_sr(kept: StoredRead, evidence: list[SourceHeader], zone: str) -> bytes:
     """A Comprehensive SR (TID 1500), UNVERIFIED, by a device; Part 10 bytes.
 
     evidence: headers of the instances that the model read, at least one.
@@ -54,7 +56,7 @@ def read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> bytes:
         title=codes.DCM.ImagingMeasurementReport,
     )
     sr = ComprehensiveSR(
-        evidence=[utf8(header) for header in evidence],
+        evidence=[_unnamed(header) for header in evidence],
         content=report[0],
         series_instance_uid=uids.series,
         series_number=9001,
@@ -66,17 +68,20 @@ def read_as_sr(kept: StoredRead, evidence: list[Dataset], zone: str) -> bytes:
         is_verified=False,
         institution_name=MANUFACTURER,
         manufacturer_model_name=kept.read.model[:64],
-        software_versions=kept.read.version,
+        software_versions=kept.read.version[:64],
         device_serial_number="1",
     )
     sr.SpecificCharacterSet = "ISO_IR 192"
+    sr.PatientName = evidence[0].person_name
     sr.SeriesDescription = SERIES_OF_READS
     sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag = "PARTIAL", "UNVERIFIED", "PRELIMINARY"
     stamp(sr, made_at)
     return part10(sr)
 
 
-def report_as_pdf(report: SealedReport, header: Dataset, zone: str, seen: list[Dataset] | None = None) -> bytes:
+def report_as_pdf(
+    report: SealedReport, header: SourceHeader, zone: str, seen: list[SourceHeader] | None = None
+) -> bytes:
     """An Encapsulated PDF of the sealed report (PS3.3 A.45); Part 10 bytes.
 
     header: of one of the study's instances; seen: of those that its signer saw.
@@ -95,13 +100,20 @@ def report_as_pdf(report: SealedReport, header: Dataset, zone: str, seen: list[D
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocument = report.pdf + b"\0" * (len(report.pdf) % 2)
     made.EncapsulatedDocumentLength = len(report.pdf)
-    if report.seen_sop_uids and "SOPClassUID" in header:
+    if report.seen_sop_uids:
         made.SourceInstanceSequence = [source_of(one) for one in (seen or [header])]
     stamp(made, report.signed_at.astimezone(ZoneInfo(zone)))
     return part10(made)
 
 
 # ---------------------------------------------------------------- inside
+def _unnamed(header: SourceHeader) -> Dataset:
+    """Without the patient's name: the library writes names that it finds unusual into the log."""
+    made = evidence_of(header)
+    made.PatientName = None
+    return made
+
+
 def _groups(kept: StoredRead) -> list[MeasurementsAndQualitativeEvaluations]:
     read = kept.read
     groups = [_group(kept, "outcome", evaluations=[QualitativeEvaluation(_OUTCOME, _outcome(read))])]
@@ -119,6 +131,7 @@ def _groups(kept: StoredRead) -> list[MeasurementsAndQualitativeEvaluations]:
         measured = [
             Measurement(_concept(m.codes, m.key, m.en), float(m.value), CodedConcept(m.unit, "UCUM", m.unit))
             for m in read.measurements
+            if isfinite(m.value)
         ]
         groups.append(_group(kept, "measurements", measured))
     return groups

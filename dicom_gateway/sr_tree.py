@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final, Literal
 
 Relation = Literal["CONTAINS", "HAS CONCEPT MOD", "HAS OBS CONTEXT", "HAS PROPERTIES", "INFERRED FROM"]
@@ -24,6 +25,9 @@ class Coded:
     value: str
     scheme: str
     meaning: str
+
+
+MEASUREMENT_FAILURE: Final = Coded("114006", "DCM", "Measurement failure")
 
 
 def element(group: int, number: int, vr: str, value: str | bytes) -> bytes:
@@ -68,7 +72,9 @@ def uid_item(relation: Relation, name: Coded, uid: str) -> bytes:
 
 
 def number_item(relation: Relation, name: Coded, value: float, unit: Coded, children: Iterable[bytes] = ()) -> bytes:
-    """A number to six figures, which a decimal string of 16 characters holds."""
+    """A number to six figures, which a decimal string of 16 characters holds; what is no number is not there."""
+    if not isfinite(value):
+        return unmeasured_item(relation, name, MEASUREMENT_FAILURE)
     measured = code(0x0040, 0x08EA, unit) + element(0x0040, 0xA30A, "DS", f"{value:.6g}")
     return _head(relation, "NUM", name) + sequence(0x0040, 0xA300, [measured]) + _content(children)
 

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from center.reads import PreliminaryRead, Tier
 from dicom_gateway import ecg_results, results
 from dicom_gateway.result_uids import median_uids, read_uids
+from dicom_gateway.source_header import SourceHeader
 from ecg.formats.dicom import read_dicom
 from tests.gateway.test_results import dciodvfy, header, kept
 from tests.makers.ecg_reads import LEADS, POOR, ecg_read
@@ -22,10 +23,8 @@ BARE = replace(ecg_read(Tier.YELLOW), measurements=(), statements=(), device=())
 ZONE = "Asia/Shanghai"
 
 
-def recording() -> Dataset:
-    made = header()
-    made.SOPClassUID, made.Modality = "1.2.840.10008.5.1.4.1.1.9.1.1", "ECG"
-    return made
+def recording() -> SourceHeader:
+    return replace(header(), sop_class_uid="1.2.840.10008.5.1.4.1.1.9.1.1")
 
 
 def report(read: PreliminaryRead) -> pydicom.FileDataset:
