@@ -1,8 +1,11 @@
-"""``helan backup DIR`` and ``helan restore DIR``: database, objects, spool, keys and secrets as one consistent whole.
+"""``helan backup DIR`` and ``helan restore DIR``: database, objects, keys and secrets as one consistent whole.
 
-A running center can be backed up.  The order makes it consistent: the store is listed first, then the database's
-snapshot is taken, then the objects are copied: objects never change, so every row of the snapshot finds its bytes, and
-no signed audit head is newer than the rows.  The manifest is written last: a folder without one is no backup.
+A running center can be backed up.  DIR holds a pool of objects and audit heads that all its backups share, and a folder
+of its own for each (``runs/20261122T020000Z``): what is there already is not copied again.  Nothing is linked with the
+living store: a fault of one is none of the other.  The order makes a backup consistent: the store is listed first, then
+the database's snapshot is taken, then the objects are copied: objects never change, so every row of the snapshot finds
+its bytes, and no signed audit head is newer than the rows.  An object that is lost or damaged is named, and all else is
+kept.  The manifest is written last: a run without one is no backup.
 """
 
 from __future__ import annotations
@@ -11,24 +14,27 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from center import postgres_driver as driver
-from center.errors import Mismatched, NotFound, Unavailable, WrongState
+from center.errors import Damaged, Mismatched, NotFound, Unavailable, WrongState
 from center.files import sync_directory
 from center.migrations import make_roles, migrate
+from center.objects.checked import checked, is_right
 from center.objects.directory import DirectoryStore
 from center.ports import Clock, ObjectStore
 from center.postgres import EmbeddedPostgres, tool
 from center.settings import Settings
 from portal import databases
 
-FORM = 1
+FORM = 2
 _SLAB_BYTES = 1 << 20
 #: Folders of HELAN_DATA that go along whole; objects and the spool are handled by name.
 _WHOLE = ("keys", "secrets")
@@ -40,59 +46,129 @@ OpenStore = Callable[[Settings], ObjectStore]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a backup holds, or what was restored from it."""
+    """What a backup holds, or what was restored from it.
+
+    bytes: of all its objects; copied: objects that an earlier run of the same folder did not hold; missing: SHA-256 of
+    those that rows name and that were lost or damaged.
+    """
 
     rows: int
     objects: int
     bytes: int
+    copied: int
+    missing: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------- making one
-def backup(settings: Settings, target: Path, store: ObjectStore, heads: ObjectStore, clock: Clock) -> Kept:
-    """Everything of this center in the folder, which must be empty.  Raises WrongState, Unavailable, Mismatched."""
-    _refuse_unless_empty(target)
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+def backup(settings: Settings, folder: Path, store: ObjectStore, heads: ObjectStore, clock: Clock) -> Kept:
+    """Everything of this center in a new run of the folder, which is empty or one of backups.
+
+    Raises WrongState, Unavailable.
+    """
+    _refuse_unless_ours(folder)
+    target = _new_run(folder, clock.now())
     admin = databases.admin_dsn(settings)
     listed = sorted(store.list())
-    _copy_heads(
-        heads, DirectoryStore(_made(target / "audit-heads"))
-    )  # before the snapshot: none is newer than its rows
+    named = _copy_heads(heads, DirectoryStore(_made(folder / "audit-heads")))
     with driver.connect(admin) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
         snapshot = _value(connection, "select pg_export_snapshot()")
         rows = _row_counts(connection)
-        places = dict.fromkeys(listed, "store") | {
-            row[0]: str(row[1]) for row in connection.execute("select sha256, location from center.object")
-        }
+        names = sorted({*listed, *(str(row[0]) for row in connection.execute("select sha256 from center.object"))})
         _dump(connection, admin, snapshot, target / "database.dump")
-    spooled, size = _copy_objects(places, settings, store, target)
-    for folder in _WHOLE:
-        _copy_folder(settings.data / folder, target / folder)
-    _copy_file(settings.spool_dir / "host", target / "spool" / "host")
-    _write(target / "objects.list", "".join(f"{name}\n" for name in sorted(places)))
-    kept = Kept(sum(rows.values()), len(places), size)
+    copied, size, missing = _copy_objects(names, settings, store, _made(folder / "objects"))
+    for whole in _WHOLE:
+        _copy_folder(settings.data / whole, target / whole)
+    _write(target / "objects.list", "".join(f"{name}\n" for name in names if name not in missing))
+    _write(target / "heads.list", "".join(f"{name}\n" for name in named))
+    kept = Kept(sum(rows.values()), len(names) - len(missing), size, copied, tuple(sorted(missing)))
     manifest = {
         "form": FORM,
         "made_at": clock.now().isoformat(),
         "kept": asdict(kept),
         "rows": rows,
-        "spooled": spooled,
-        "files": {str(p.relative_to(target)): _sha256(p) for p in _named_files(target)},
+        "files": {str(p.relative_to(target)): _sha256(p) for p in sorted(target.rglob("*")) if p.is_file()},
     }
     _write(target / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
     sync_directory(target)
     return kept
 
 
-def _copy_heads(heads: ObjectStore, target: ObjectStore) -> None:
-    for name in heads.list():
-        raw = b"".join(heads.open_range(name))
-        target.put(name, io.BytesIO(raw), len(raw))
+def _refuse_unless_ours(folder: Path) -> None:
+    """Backups are made beside backups, and never into anything else."""
+    if folder.exists() and not (folder / "runs").is_dir() and (not folder.is_dir() or any(folder.iterdir())):
+        raise WrongState(
+            f"{folder} 不是空文件夹，也不是备份文件夹。", f"{folder} is neither empty nor a folder of backups."
+        )
+
+
+def _new_run(folder: Path, now: datetime) -> Path:
+    name = f"{now:%Y%m%dT%H%M%SZ}"
+    runs = _made(_made(folder) / "runs")
+    while (runs / name).exists():
+        name += "+"
+    return _made(runs / name)
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _copy_heads(heads: ObjectStore, target: ObjectStore) -> list[str]:
+    """Before the snapshot: none of them is newer than its rows."""
+    named = sorted(heads.list())
+    for name in named:
+        raw = b"".join(heads.open_range(name))
+        target.put(name, io.BytesIO(raw), len(raw))
+    return named
+
+
+def _copy_objects(
+    names: list[str], settings: Settings, store: ObjectStore, pool: Path
+) -> tuple[int, int, frozenset[str]]:
+    """(copied now, bytes of all that are kept, those that are lost or damaged)."""
+    kept, copied, size = DirectoryStore(pool), 0, 0
+    missing: set[str] = set()
+    for name in names:
+        info = kept.stat(name)
+        if info is None:
+            info = _take(name, settings, store, pool)
+            copied += info is not None
+        if info is None:
+            missing.add(name)
+        else:
+            size += info.bytes
+    return copied, size, frozenset(missing)
+
+
+def _take(name: str, settings: Settings, store: ObjectStore, pool: Path) -> Any:
+    """The object's bytes from the store, else from the spool, compared with its name; None where neither has them."""
+    for pieces in (lambda: store.open_range(name), lambda: _file_pieces(settings.spool_dir / name[:2] / name)):
+        part = pool / f".part-{secrets.token_hex(8)}"
+        try:
+            with part.open("xb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                for piece in checked(pieces(), name, lambda _: None):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            place = pool / name[:2] / name[2:4] / name
+            _made(place.parent)
+            part.replace(place)
+            sync_directory(place.parent)
+            return DirectoryStore(pool).stat(name)
+        except (NotFound, Damaged, FileNotFoundError):
+            continue
+        finally:
+            part.unlink(missing_ok=True)
+    return None
+
+
+def _file_pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_SLAB_BYTES):
+            yield piece
 
 
 def _dump(connection: driver.Connection, admin: str, snapshot: str, target: Path) -> None:
@@ -105,69 +181,51 @@ def _dump(connection: driver.Connection, admin: str, snapshot: str, target: Path
     target.chmod(0o600)
 
 
-def _copy_objects(
-    places: dict[str, str], settings: Settings, store: ObjectStore, target: Path
-) -> tuple[list[str], int]:
-    """(those whose row says spool and that still lay there, bytes of all); each is compared with its name."""
-    spooled: list[str] = []
-    size = 0
-    kept = DirectoryStore(target / "objects")
-    for name, place in sorted(places.items()):
-        waiting = settings.spool_dir / name[:2] / name
-        copy = target / "spool" / name[:2] / name if place == "spool" else _path(target, name)
-        if place == "spool" and _link(waiting, copy):
-            spooled.append(name)
-        else:  # moved since the snapshot, or stored: a spool file goes only after it is in the store
-            copy = _path(target, name)
-            if not (_take(name, settings, store, kept, copy) or _link(waiting, copy)):
-                raise _lost(name)
-        if _sha256(copy) != name:
-            raise _lost(name)
-        size += copy.stat().st_size
-    return spooled, size
-
-
-def _take(name: str, settings: Settings, store: ObjectStore, kept: DirectoryStore, copy: Path) -> bool:
-    """The object from the store, linked where it is a folder's; False when it is not there."""
-    if not settings.uses_s3:
-        return _link(settings.objects_dir / name[:2] / name[2:4] / name, copy)
-    info = store.stat(name)
-    if info is None:
-        return False
-    kept.put(name, _Pieces(store.open_range(name)), info.bytes)  # type: ignore[arg-type]
-    return True
-
-
-def _path(folder: Path, name: str) -> Path:
-    return folder / "objects" / name[:2] / name[2:4] / name
-
-
-def _lost(name: str) -> Mismatched:
-    return Mismatched(
-        f"对象 {name} 不在存储中，或内容与其名称不符。备份没有完成。",
-        f"Object {name} is not in the store, or its content is not what its name says. The backup is not complete.",
-    )
-
-
 # ---------------------------------------------------------------- bringing it back
-def restore(settings: Settings, source: Path, open_store: OpenStore, open_heads: OpenStore) -> Kept:
-    """The backup in an empty HELAN_DATA (and an empty database); every digest and row count is compared.
+def restore(settings: Settings, folder: Path, open_store: OpenStore, open_heads: OpenStore) -> Kept:
+    """A backup in an empty HELAN_DATA (and an empty database); every digest and row count is compared.
 
+    folder: of backups, whose latest whole run is taken, or one run of it.
     Raises NotFound, Mismatched, WrongState, Unavailable.
     """
+    source = _run_of(folder)
     manifest = _manifest(source)
     _refuse_unless_empty(settings.data)
+    pool = DirectoryStore(source.parent.parent / "objects")
     with databases.alone(settings.data):
-        for folder in (*_WHOLE, "spool"):
-            _copy_folder(source / folder, settings.data / folder)
-        objects = (source / "objects.list").read_text().split()
-        store = open_store(settings)
-        for name in sorted(set(objects) - set(manifest["spooled"])):
-            with _path(source, name).open("rb") as file:
-                store.put(name, file, _path(source, name).stat().st_size)
-        _copy_heads(DirectoryStore(source / "audit-heads"), open_heads(settings))
+        for whole in _WHOLE:
+            _copy_folder(source / whole, settings.data / whole)
+        store, heads = open_store(settings), open_heads(settings)
+        for name in _named(source, "objects.list"):
+            _bring(pool, name, store)
+        kept_heads = DirectoryStore(source.parent.parent / "audit-heads")
+        for name in _named(source, "heads.list"):
+            _bring(kept_heads, name, heads)
         _restore_database(settings, source, manifest)
-    return Kept(**manifest["kept"])
+    return Kept(**manifest["kept"] | {"missing": tuple(manifest["kept"]["missing"])})
+
+
+def _bring(pool: ObjectStore, name: str, store: ObjectStore) -> None:
+    info = pool.stat(name)
+    assert info is not None  # the manifest was compared with the pool
+    store.put(name, _Pieces(pool.open_range(name)), info.bytes)  # type: ignore[arg-type]
+
+
+def _run_of(folder: Path) -> Path:
+    """The run itself, or the latest whole one of the folder.  Raises NotFound."""
+    if (folder / "manifest.json").is_file():
+        return folder
+    whole = sorted(p.parent for p in folder.glob("runs/*/manifest.json"))
+    if not whole:
+        raise NotFound(
+            f"{folder} 里没有完整的备份（缺 manifest.json）。",
+            f"{folder} holds no whole backup (manifest.json is missing).",
+        )
+    return whole[-1]
+
+
+def _named(source: Path, name: str) -> list[str]:
+    return (source / name).read_text().split()
 
 
 def _restore_database(settings: Settings, source: Path, manifest: dict[str, Any]) -> None:
@@ -180,10 +238,11 @@ def _restore_database(settings: Settings, source: Path, manifest: dict[str, Any]
                                       f"--dbname={driver.environment(admin)['PGDATABASE']}",
                                       str(source / "database.dump")])  # fmt: skip
         with driver.connect(admin) as connection:
-            # what lay in the spool when the snapshot was taken and in the store when it was copied
+            # whatever lay in a spool is in the store now; what was lost stays named until it is sent again
+            connection.execute("update center.object set location = 'store', host = '' where location = 'spool'")
             connection.execute(
-                "update center.object set location = 'store' where location = 'spool' and not sha256 = any(%s)",
-                (manifest["spooled"],),
+                "update center.object set damaged_at = coalesce(damaged_at, now()) where sha256 = any(%s)",
+                (manifest["kept"]["missing"],),
             )
             rows = _row_counts(connection)
         if rows != manifest["rows"]:
@@ -204,24 +263,16 @@ def _refuse_filled(admin: str) -> None:
 
 
 def _manifest(source: Path) -> dict[str, Any]:
-    """The manifest of a whole backup, all its files compared with it.  Raises NotFound, Mismatched."""
-    try:
-        manifest = json.loads((source / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        raise NotFound(
-            f"{source} 里没有完整的备份（缺 manifest.json）。",
-            f"{source} holds no whole backup (manifest.json is missing).",
-        ) from None
+    """The manifest of a whole backup, all its files and objects compared with it.  Raises Mismatched."""
+    manifest = json.loads((source / "manifest.json").read_text("utf-8"))
     if manifest.get("form") != FORM:
         raise Mismatched(
             f"备份格式 {manifest.get('form')} 不认识。", f"Unknown form of backup: {manifest.get('form')}."
         )
     wrong = [name for name, digest in manifest["files"].items() if _digest_or_none(source / name) != digest]
-    spooled = set(manifest["spooled"])
-    for name in () if wrong else (source / "objects.list").read_text().split():
-        path = source / "spool" / name[:2] / name if name in spooled else _path(source, name)
-        if _digest_or_none(path) != name:
-            wrong.append(str(path.relative_to(source)))
+    for listed, pool in (("objects.list", "objects"), ("heads.list", "audit-heads")):
+        kept = DirectoryStore(source.parent.parent / pool)
+        wrong += [f"{pool}/{name}" for name in (() if wrong else _named(source, listed)) if not is_right(kept, name)]
     if wrong:
         raise Mismatched(
             f"备份已损坏，没有恢复任何内容。与清单不符的文件：{'、'.join(wrong[:5])}",
@@ -276,18 +327,6 @@ def _refuse_unless_empty(folder: Path) -> None:
         raise WrongState(f"{folder} 不是空文件夹。", f"{folder} is not an empty folder.")
 
 
-def _link(source: Path, target: Path) -> bool:
-    """The same file under the target's name, copied where it can't be linked; False where there is no source."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return _copy_file(source, target)
-    return True
-
-
 def _copy_file(source: Path, target: Path) -> bool:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -305,14 +344,6 @@ def _copy_folder(source: Path, target: Path) -> None:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in sorted(p for p in source.rglob("*") if p.is_file() and not p.name.endswith(".part")):
             _copy_file(path, target / path.relative_to(source))
-
-
-def _named_files(target: Path) -> list[Path]:
-    """All but the objects, whose names are their digests."""
-    folders = [target / name for name in _WHOLE]
-    files = [p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()]
-    host = target / "spool" / "host"
-    return [target / "database.dump", target / "objects.list", *files, *([host] if host.exists() else [])]
 
 
 def _write(path: Path, text: str) -> None:

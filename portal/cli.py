@@ -556,8 +556,8 @@ def scrub(
 
 
 @app.command()
-def backup(folder: Annotated[Path, typer.Argument(help="空文件夹 | an empty folder")]) -> None:
-    """备份数据库、对象、密钥 | database, objects and keys into a folder; the center may run meanwhile."""
+def backup(folder: Annotated[Path, typer.Argument(help="备份文件夹 | a folder of backups, or an empty one")]) -> None:
+    """备份数据库、对象、密钥 | database, objects and keys; the center may run, what is there is not copied again."""
     from center.clock import SystemClock
     from portal import databases
     from portal.backup import backup as make
@@ -567,11 +567,25 @@ def backup(folder: Annotated[Path, typer.Argument(help="空文件夹 | an empty 
     with databases.at_hand(settings):
         kept = make(settings, folder, open_store(settings), open_first_heads(settings), SystemClock())
     counts = f"{kept.rows}, {kept.objects}, {kept.bytes / 1e6:.1f} MB"
-    _say(f"已备份到 {folder}（行、对象、大小：{counts}）", f"backed up to {folder} (rows, objects, size: {counts})")
+    _say(
+        f"已备份到 {folder}（行、对象、大小：{counts}；新复制 {kept.copied} 个）",
+        f"backed up to {folder} (rows, objects, size: {counts}; {kept.copied} copied now)",
+    )
+    for sha256 in kept.missing:
+        print(sha256)
+    if kept.missing:
+        _fail(
+            f"备份已完成，但有 {len(kept.missing)} 个对象缺失或损坏，见上；其余均已保存。",
+            f"The backup is made, but {len(kept.missing)} objects were missing or damaged (above); all else is kept.",
+        )
 
 
 @app.command()
-def restore(folder: Annotated[Path, typer.Argument(help="备份文件夹 | a backup's folder")]) -> None:
+def restore(
+    folder: Annotated[
+        Path, typer.Argument(help="备份文件夹或其中一次 | a folder of backups (the latest), or one run of it")
+    ],
+) -> None:
     """从备份恢复到空的 HELAN_DATA | bring a backup back into an empty HELAN_DATA."""
     from portal.backup import restore as bring_back
     from portal.wiring import open_first_heads, open_store
