@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
+from center.characters import is_private, shown
+
 #: Ids that carts and consoles send for "unknown": each arrival is a patient of its own and never linked.
 PLACEHOLDER_IDS = frozenset(
     {"", "0", "00", "000", "0000", "1", "-1", "999", "9999", "99999", "NONE", "NULL", "NA", "N/A", "UNKNOWN", "ANONYMOUS", "TEST", "PATIENT", "ID", "未知", "无"}
@@ -37,17 +39,23 @@ def is_placeholder(local_id: str) -> bool:
 def shown_name(person_name: str) -> str:
     """A DICOM PN as people read it: the ideographic group where there is one, components joined.
 
-    ``Zhang^San=张^三`` -> 张三;  ``Omura^Jun`` -> Omura Jun  (PS3.5 6.2.1).
+    ``Zhang^San=张^三`` -> 张三;  ``Omura^Jun`` -> Omura Jun  (PS3.5 6.2.1);  王 明 -> 王明, as lists of three-character
+    names are padded.  A character of the private use area is 〓.
     """
     groups = [*person_name.split("="), "", ""][:3]
     ideographic, alphabetic = groups[1].strip("^ "), groups[0].strip("^ ")
     chosen = ideographic or alphabetic
     parts = [p.strip() for p in chosen.split("^") if p.strip()]
-    return "".join(parts) if _is_han(chosen) else " ".join(parts)
+    return shown(re.sub(_PADDING, "", "".join(parts)) if _is_han(chosen) else " ".join(parts))
+
+
+_HAN = r"[\u3400-\u9fff\ue000-\uf8ff\U00020000-\U0003ffff〓]"
+#: Blanks between two characters.
+_PADDING = rf"(?<={_HAN})\s+(?={_HAN})"
 
 
 def _is_han(text: str) -> bool:
-    return any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" for c in text)
+    return any("\u3400" <= c <= "\u9fff" or "\U00020000" <= c <= "\U0003ffff" or is_private(c) for c in text)
 
 
 def age_on(birth_date: date | None, on: date) -> int | None:

@@ -10,6 +10,8 @@ import re
 from itertools import product
 from typing import Final
 
+from center.characters import STAND_IN, is_private
+
 #: Readings of a character as a surname, where they differ from the common one (Xinhua dictionary, 百家姓 readings).
 SURNAMES: Final[dict[str, tuple[str, ...]]] = {
     "单": ("shan",), "曾": ("zeng",), "解": ("xie",), "仇": ("qiu",), "区": ("ou",), "查": ("zha",), "任": ("ren",),
@@ -25,6 +27,8 @@ SURNAMES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 _MOST_READINGS: Final = 24
 _HAN: Final = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]")
+#: What stands for a character that has no reading.
+_UNREAD: Final = frozenset({STAND_IN, "\ufffd"})
 _SEPARATORS: Final = re.compile(r"[\s^=,.·'’\-]+")
 
 
@@ -51,7 +55,7 @@ def search_key(person_name: str) -> str:
 
 
 def _han_words(group: str) -> list[str]:
-    text = _SEPARATORS.sub("", group)
+    text = _SEPARATORS.sub("", "".join(c for c in group if c not in _UNREAD and not is_private(c)))
     out: list[str] = []
     for readings in _readings(text):
         out += ["".join(readings), "".join(r[0] for r in readings if r)]

@@ -85,7 +85,7 @@ _SIGNED_BY_PIXELS: Final = frozenset({0x00280106, 0x00280107, 0x00280108, 0x0028
 
 def _element(header: Header, element: Element, vr: str, path: str, unsigned: bool) -> Json:
     if element.items is not None:
-        items = [_level(header, item, f"{path}/{n}/", unsigned) for n, item in enumerate(element.items)]
+        items = [_level(header.within(item), item, f"{path}/{n}/", unsigned) for n, item in enumerate(element.items)]
         return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
     if element.fragments is not None or element.tag == PIXEL_DATA:
         return {"vr": "OB" if element.fragments is not None else vr, "BulkDataURI": path}
@@ -127,13 +127,10 @@ def _values(header: Header, element: Element, vr: str) -> list[Any]:
     if vr == "AT":
         words = struct.unpack(f"{'>' if header.big_endian else '<'}{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
         return [f"{g:04X}{e:04X}" for g, e in zip(words[::2], words[1::2], strict=False)]
-    decoded = (
-        header.repertoire.decode(raw) if vr in ("LO", "LT", "PN", "SH", "ST", "UC", "UT") else raw.decode("latin_1")
-    )
-    text = decoded.rstrip("\x00 ")
+    text = header.repertoire.decode(raw).rstrip()
     if vr in ("LT", "ST", "UT", "UR"):
         return [text] if text else []
-    parts = [part.strip("\x00 ") for part in text.split("\\")] if text else []
+    parts = [part.strip() for part in text.split("\\")] if text else []
     if vr == "PN":
         return [person_name(part) or None for part in parts]
     if vr in ("DS", "IS"):

@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR  # a table of the standard: no I/O
@@ -39,6 +39,8 @@ _VRS: Final = _LONG | {
     b"ST", b"TM", b"UI", b"UL", b"US",
 }  # fmt: skip
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+#: What is written in characters, codes and numbers included.
+CHARACTER_VRS: Final = TEXT_VRS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 PIXEL_DATA: Final = 0x7FE00010
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
@@ -124,13 +126,20 @@ class Header:
         return self.text_of(element)
 
     def text_of(self, element: Element) -> str:
-        raw = self.raw(element)
-        words = self.repertoire.decode(raw) if element.vr in TEXT_VRS or element.vr == "UN" else raw.decode("latin_1")
-        return words.rstrip("\x00 ").lstrip(" ") if element.vr not in ("LT", "ST", "UT") else words.rstrip("\x00 ")
+        """Its text by the data set's repertoire; codes and numbers too, which devices write in Chinese as well."""
+        words = self.repertoire.decode(self.raw(element))
+        return words.strip() if element.vr not in ("LT", "ST", "UT") else words.rstrip()
 
     def texts(self, tag: int) -> list[str]:
         text = self.text(tag)
         return [part.strip() for part in text.split("\\")] if text else []
+
+    def within(self, item: Elements) -> Header:
+        """For reading an item of a sequence: by its own character set, where it declares one."""
+        own = item.get(0x00080005)
+        if own is None or own.items is not None:
+            return self
+        return replace(self, repertoire=self.repertoire.redeclared(self.text_of(own).split("\\")))
 
     def first(self, tag: int) -> str:
         return next(iter(self.texts(tag)), "")
@@ -469,14 +478,14 @@ def private_vr(tag: int, creator: str) -> str:
 
 
 def _text_samples(header: Header, elements: Elements, budget: int = 400) -> Iterator[bytes]:
-    """Text values to look at for the character set: names first, sequences afterwards."""
+    """Text values to look at for the character set: names first, sequences afterwards that declare none of their own."""
     pending = [elements]
     while pending and budget > 0:
         level = pending.pop()
         for element in level.values():
             if element.items:
-                pending.extend(element.items[:20])
-            elif element.vr in TEXT_VRS and 0 < element.length < 65_536:
+                pending.extend(item for item in element.items[:20] if 0x00080005 not in item)
+            elif element.vr in CHARACTER_VRS and 0 < element.length < 65_536:
                 budget -= 1
                 yield header.raw(element)
 

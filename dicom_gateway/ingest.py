@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from center import faults, observe
+from center.characters import kept, shown
 from center.codes import Origin
 from center.database import Database, Row, UniqueViolation, Work
 from center.errors import Damaged, Failure, Mismatched, NotFound, Unavailable
@@ -483,12 +484,12 @@ def _doubts(row: Row, person: Mapping[str, Any]) -> list[str]:
 
 # ---------------------------------------------------------------- header -> columns
 def _clean(text: str, length: int) -> str:
-    """Without control characters (PostgreSQL takes no NUL), bounded."""
-    return "".join(c for c in text if c.isprintable())[:length].strip()
+    """As a person can see it: without control characters (PostgreSQL takes no NUL), private ones as 〓; bounded."""
+    return shown(text)[:length].strip()
 
 
 def _person_fields(header: Header) -> dict[str, Any]:
-    person_name = _clean(header.first(0x00100010) if "\\" in header.text(0x00100010) else header.text(0x00100010), 324)
+    person_name = kept(header.first(0x00100010))[:324].strip()  # private characters stay: they are part of the name
     return {
         "local_id": _clean(header.text(0x00100020), 64),
         "name": shown_name(person_name),

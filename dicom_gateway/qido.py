@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydicom.datadict import tag_for_keyword  # a table of the standard: no I/O
 
+from center.characters import STAND_IN, kept, shown
 from center.errors import BadQuery
 from center.pinyin import fold, has_han
 from dicom_gateway.dicom_json import Json, identity_json, person_name
@@ -140,7 +141,7 @@ def _known(name: str, level: Level) -> Column:
 def _value(name: str, value: str) -> str:
     if len(value) > MAX_VALUE and not value.replace(",", "").replace(".", "").replace("\\", "").isdigit():
         raise BadQuery("检索内容过长。", "A search value is too long.", {"attribute": name[:60]})
-    return "".join(c for c in value if c.isprintable() or c == "\\").strip()
+    return kept(value).strip()
 
 
 def _number(name: str, value: str) -> int:
@@ -239,6 +240,7 @@ def _condition(sql: _Sql, column: Column, value: str, fuzzy: bool) -> str:
         )
     if column.match == "name":
         return _name(sql, value, fuzzy)
+    value = shown(value) if column.match == "text" else value  # as the index has it
     return f"{column.sql} ilike {sql.bind(pattern(value))}" if _is_wild(value) else f"{column.sql} = {sql.bind(value)}"
 
 
@@ -282,9 +284,11 @@ def _whole(tag: str, value: str) -> int:
 
 def _name(sql: _Sql, value: str, fuzzy: bool) -> str:
     """By characters, by the DICOM groups, or by pinyin and initials."""
-    as_written = sql.bind(pattern(value))
-    shown = sql.bind(pattern(re.sub(r"[\^\s]+", "", value)))
-    ways = [f"p.person_name ilike {as_written}", f"p.name ilike {as_written}", f"p.name ilike {shown}"]
+    # A stand-in was typed from the screen: it is any one character of the name as written.
+    as_shown = sql.bind(pattern(shown(value).replace(STAND_IN, "?")))
+    as_written = sql.bind(pattern(value.replace(STAND_IN, "?")))
+    bare = sql.bind(pattern(re.sub(r"[\^\s]+", "", shown(value).replace(STAND_IN, "?"))))
+    ways = [f"p.person_name ilike {as_written}", f"p.name ilike {as_shown}", f"p.name ilike {bare}"]
     for group in (1, 2):
         ways.append(f"split_part(p.person_name, '=', {group}) ilike {as_written}")
     if not has_han(value):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from center.characters import shown
 from center.database import Row, Work
 from center.identity import Actor, CaseId, ClinicId, system_for
 from center.permits import Act, permit, permitted
@@ -46,7 +47,7 @@ def list_cases(parts: Parts, actor: Actor, narrowed: ListFilter, *, limit: int, 
 
 def _conditions(narrowed: ListFilter, actor: Actor) -> dict[str, Any]:
     states, more = VIEWS.get(narrowed.view, VIEWS["all"])
-    text = narrowed.text.strip().replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    text = shown(narrowed.text).strip().replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     urgency = narrowed.urgency.value if narrowed.urgency else ""
     return {
         "states": [s.value for s in states],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
+from center.characters import shown
 from center.database import Work
 from center.errors import Invalid, WrongState
 from center.identity import Actor, ClinicId
@@ -121,7 +122,7 @@ def find_rows(
     """A clinic's cases of all times, latest first, and how many there are. span: completed from and before;
     state: "" is any; text: part of a name, pinyin, number."""
     permit(actor, Act.UPLOADS_LIST, Thing(clinic_id))
-    bare = text.strip().replace(" ", "").replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    bare = shown(text).strip().replace(" ", "").replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
     with parts.database.transaction(actor) as work:
         found = work.all(
             SQL["clinic_cases"], clinic_id=clinic_id, from_at=span[0], until_at=span[1], state=state,
