@@ -372,7 +372,7 @@ def _rhythm_statements(whole: _Whole, log: BeatLog, events: tuple[Event, ...], a
         lasts = sum(end - begin for begin, end in spans)
         if lasts >= AF_LEAST_S and key != basic:
             longest = max(spans, key=lambda s: s[1] - s[0])
-            evidence = Evidence("episodes_s", lasts, "s", in_words(f">= {AF_LEAST_S:g} s"), "", *longest, "ESC 2024")
+            evidence = Evidence("episodes_s", lasts, "s", in_words(f">= {AF_LEAST_S:g} s", "ESC 2024"), "", *longest)
             yield Statement(key, whole.certainty.get(key, 0.5), (evidence,))
     for key in _FROM_BLOCKS:
         spans = merged(whole.spans.get(key, []), 5.0)
