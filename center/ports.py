@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 
 from center.codes import Origin, Service, Visibility
 from center.identity import Actor, CaseId, ClinicId
-from center.patients import PatientIdentity
+from center.patients import OtherIdentity, PatientIdentity
 from center.reads import Abstention, ModelInput, PreliminaryRead
 
 
@@ -137,7 +137,9 @@ class InstanceRef:
 class StudySummary:
     """A study as the other rooms know it.
 
-    identity_notes: why the identity is doubtful, as codes (``other_name``, ``other_birth_date``, ``placeholder_id``).
+    patient: whom its own images name; others: whom else something names, until the clinic has put it right.
+    identity_notes: why the identity is doubtful, as codes (``other_name``, ``other_birth_date``, ``other_sex``,
+    ``other_id``, ``other_person``, ``placeholder_id``).
     """
 
     clinic_id: ClinicId
@@ -160,6 +162,7 @@ class StudySummary:
     source: str = ""  # calling AE title or door
     identity_notes: tuple[str, ...] = ()
     questions: str = ""
+    others: tuple[OtherIdentity, ...] = ()
 
 
 class StudyIndex(Protocol):
@@ -170,7 +173,8 @@ class StudyIndex(Protocol):
     def instances(self, actor: Actor, clinic_id: ClinicId, study_uid: str) -> Sequence[InstanceRef]: ...
 
     def priors(self, actor: Actor, clinic_id: ClinicId, study_uid: str, limit: int = 20) -> Sequence[StudySummary]:
-        """Other studies of the same patient at the same clinic, latest first; none for a placeholder id."""
+        """Other studies of the same patient at the same clinic, latest first; none for a placeholder id, none of another
+        person under the same number."""
         ...
 
     def recent(self, actor: Actor, clinic_id: ClinicId, limit: int = 50) -> Sequence[StudySummary]:

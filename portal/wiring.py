@@ -53,6 +53,7 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "StudyCompleted": ("worklist.open_case",),
     "StudyExtended": ("worklist.extend_case",),
     "IdentityCorrected": ("worklist.identity_corrected",),
+    "IdentityDoubted": ("worklist.identity_doubted",),
     "CaseOpened": ("inference.read_study", "inference.read_ecg"),
     "CaseExtended": ("inference.read_study", "inference.read_ecg"),
     "PreliminaryReadMade": ("worklist.on_read", "gateway.file_read"),

@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from center.patients import age_on
+from center.patients import Description, age_on
+from worklist import whose
 from worklist.lifecycle import FINISHED, AlertState, CaseState, ReportState
 from worklist.records import Alert, CaseRow, ReportNotice, Request, UploadRow
 from worklist.sheet import Text
@@ -79,6 +80,7 @@ class Line:
     doubtful: bool
     request_missing: bool
     may_correct: bool
+    conflict: Text | None = None  # whom else something names, in one sentence
 
     @property
     def look(self) -> tuple[str, str, int]:
@@ -207,7 +209,8 @@ def _line(row: UploadRow, critical: frozenset[str], reasons: Mapping[str, str], 
             images=None if case.service.value == "ecg" else case.images, name=case.patient_name, sex=case.patient_sex,
             age=case.patient_age_years, local_id=case.patient_local_id, who=case.lease_by_name, since=_since(case, state),
             urgency=case.urgency.value, doubtful="identity_unconfirmed" in case.flags,
-            request_missing="request_missing" in case.flags and case.state not in FINISHED, **common,
+            request_missing="request_missing" in case.flags and case.state not in FINISHED,
+            conflict=whose.conflict(case), **common,
         )  # fmt: skip
     if study is not None:
         person = study.patient
@@ -215,6 +218,9 @@ def _line(row: UploadRow, critical: frozenset[str], reasons: Mapping[str, str], 
             key=study.study_uid, study_uid=study.study_uid, exam=_study_exam(row), images=study.instances,
             name=person.name, sex=person.sex, age=age_on(person.birth_date, at.date()), local_id=person.local_id, who="",
             since=study.last_arrival_at, urgency="routine", doubtful=bool(study.identity_notes), request_missing=False,
+            conflict=whose.conflict_of(
+                Description(person.name, person.birth_date, person.sex), person.local_id, study.others
+            ),
             **common,
         )  # fmt: skip
     assert row.request is not None and form is not None
