@@ -108,10 +108,10 @@ def up(
     _leave(asyncio.run(supervisor.run()))
 
 
-def _process(name: str) -> None:
+def _process(name: str, number: int | None = None) -> None:
     from portal import processes
 
-    _leave(processes.run(name, _settings()))
+    _leave(processes.run(name, _settings(), number))
 
 
 def _leave(status: int) -> NoReturn:
@@ -141,8 +141,14 @@ def worker() -> None:
 
 @app.command()
 def inference() -> None:
-    """模型初读 | the models' preliminary reads."""
+    """影像模型初读 | the film models' preliminary reads."""
     _process("inference")
+
+
+@app.command()
+def ecg(number: Annotated[int, typer.Option(help="第几个 | which of several", min=1)] = 1) -> None:
+    """心电初读，可有几个 | the engine's ECG reads, one of several."""
+    _process("ecg", number)
 
 
 @app.command()
