@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from center.database import Database, Row, Work
 from center.errors import Invalid, NotFound
@@ -81,7 +80,8 @@ def count(work: Work) -> StuckCount:
 
 def retry(database: Database, actor: Actor, job_id: int) -> StuckJob:
     """It runs again at once, with all its attempts.  Raises Forbidden, NotFound."""
-    with _decided(database, actor) as work:
+    _may(actor)
+    with database.transaction(actor) as work:
         job = _one(work, job_id)
         work.run(_AGAIN, id=job_id)
         work.run("select pg_notify('helan_job', %(handler)s)", handler=job.handler)
@@ -94,6 +94,7 @@ def retry(database: Database, actor: Actor, job_id: int) -> StuckJob:
 
 def dismiss(database: Database, actor: Actor, job_id: int, reason: str) -> StuckJob:
     """It is not tried again, and somebody said why.  Raises Forbidden, Invalid, NotFound."""
+    _may(actor)
     shortest, longest = _REASON
     if not shortest <= len(reason.strip()) <= longest:
         raise Invalid(
@@ -101,7 +102,7 @@ def dismiss(database: Database, actor: Actor, job_id: int, reason: str) -> Stuck
             f"Say why it is set aside ({shortest} to {longest} characters).",
             {"fields": ["reason"]},
         )
-    with _decided(database, actor) as work:
+    with database.transaction(actor) as work:
         job = _one(work, job_id)
         work.run(_ASIDE, id=job_id)
         work.audit(
@@ -111,10 +112,9 @@ def dismiss(database: Database, actor: Actor, job_id: int, reason: str) -> Stuck
     return job
 
 
-def _decided(database: Database, actor: Actor) -> Any:
+def _may(actor: Actor) -> None:
     if actor.kind != "system":
         permit(actor, Act.JOB_DECIDE)
-    return database.transaction(actor)
 
 
 def _one(work: Work, job_id: int) -> StuckJob:

@@ -265,3 +265,7 @@ where clinic_id = %(clinic)s and delivery_key = %(key)s and sop_uid = %(sop)s;
 -- oldest_spooled: how long the oldest object waits for the store, for the metric
 select extract(epoch from (%(now)s - min(created_at)))::float8 as seconds
 from center.object where location = 'spool' and host = %(host)s;
+
+-- studies_holding: which study an object belongs to (index instance_object)
+select sha256, min(study_uid) as study_uid from gateway.instance where sha256 = any(%(objects)s)
+group by sha256 limit %(limit)s;

@@ -171,6 +171,7 @@ def routers(parts: Parts) -> list[APIRouter]:
     from inference import web as inference
     from portal.administration import web as administration
     from portal.audit import web as audit
+    from portal.jobs import web as jobs
     from portal.uploads import web as uploads
     from worklist.web import routers as worklist
 
@@ -191,6 +192,7 @@ def routers(parts: Parts) -> list[APIRouter]:
         uploads.router(parts.web, parts),
         administration.router(parts.web, parts),
         audit.router(parts.web, parts),
+        jobs.router(parts.web, parts),
     ]
 
 

@@ -450,3 +450,10 @@ where clinic_id = %(clinic_id)s and case_id = %(case_id)s and kind = %(kind)s an
 -- viewed_lately: he looked at it within the last ten minutes (index audit_clinic)
 select 1 as seen from center.audit where clinic_id = %(clinic_id)s and at > now() - interval '10 minutes'
   and person_id = %(person_id)s and act = %(act)s and thing = %(thing)s limit 1;
+
+-- cases_about: numbers and studies of cases that are named by id, study or delivery; no patient
+select c.case_id, c.case_no, c.study_uid, d.delivery_id from worklist."case" c
+left join worklist.delivery d on d.clinic_id = c.clinic_id and d.case_id = c.case_id and d.delivery_id = any(%(deliveries)s)
+where c.case_id = any(%(cases)s) or c.study_uid = any(%(studies)s) or c.case_id in (
+  select case_id from worklist.delivery where delivery_id = any(%(deliveries)s))
+limit 2000;

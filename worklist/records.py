@@ -458,13 +458,17 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """automatic: the center phones and texts by itself; False: a person must."""
+    """automatic: the center phones and texts by itself; False: a person must.
+
+    stuck: jobs of the center that failed again and again.
+    """
 
     cases: tuple[BoardRow, ...]
     tasks: tuple[Task, ...]
     alerts: tuple[Alert, ...]
     at: datetime
     automatic: bool
+    stuck: int = 0
 
 
 @dataclass(frozen=True, slots=True)
