@@ -131,12 +131,14 @@ class InstanceRef:
     visibility: Visibility
     frames: int
     bytes: int
+    beside: str = ""  # what it is where it is nothing to read: report, key_objects, presentation ...; empty: it is read
 
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
     """A study as the other rooms know it.
 
+    modalities: of what is read, where anything is.  beside: how many of its instances are nothing to read.
     patient: whom its own images name; others: whom else something names, until the clinic has put it right.
     identity_notes: why the identity is doubtful, as codes (``other_name``, ``other_birth_date``, ``other_sex``,
     ``other_id``, ``other_person``, ``placeholder_id``).
@@ -163,6 +165,12 @@ class StudySummary:
     identity_notes: tuple[str, ...] = ()
     questions: str = ""
     others: tuple[OtherIdentity, ...] = ()
+    beside: int = 0
+
+    @property
+    def images(self) -> int:
+        """How many of its objects are read; the others lie beside it."""
+        return self.instances - self.beside
 
 
 class StudyIndex(Protocol):

@@ -17,7 +17,7 @@ from center.errors import Damaged, Failure, Mismatched, NotFound, Unavailable
 from center.events import StudyCompleted, StudyExtended
 from center.identity import SYSTEM, Actor, ClinicId, system_for
 from center.ports import Clock, Identifiers, Provenance, Quarantined, Same, Stored
-from dicom_gateway import dicom_json, persons
+from dicom_gateway import dicom_json, persons, sop_classes
 from dicom_gateway.completion import OTHERWISE_S, QUIET_S, quiet_s
 from dicom_gateway.conflicts import Comparison, compare
 from dicom_gateway.contents import Contents
@@ -292,7 +292,7 @@ class Door:
             self._name(work, study, person, clinic, now)
         work.run(
             QUERIES["arrived"], clinic=clinic, study=header.study_uid, now=now, association=provenance.association,
-            notes=notes, others=work.json([persons.as_json(other)] if other else []),
+            readable=_readable(header), notes=notes, others=work.json([persons.as_json(other)] if other else []),
             **{k: described[k] for k in ("accession", "description", "body_part", "laterality")},
         )  # fmt: skip
 
@@ -346,12 +346,14 @@ class Door:
         if provenance.complete_on_arrival:
             complete(work, clinic, header.study_uid, now)
             return
+        work.tell_pages(clinic, "InstanceArrived", {"study_uid": header.study_uid})
+        if not _readable(header):
+            return
         quiet = quiet_s(frozenset({header.first(0x00080060)}), self._quiet, self._otherwise_s)
         work.enqueue(
             clinic, "gateway.complete", header.study_uid, {"study_uid": header.study_uid},
             run_at=now + timedelta(seconds=quiet), move=True,
         )  # fmt: skip
-        work.tell_pages(clinic, "InstanceArrived", {"study_uid": header.study_uid})
 
     def finish_upload(self, actor: Actor, clinic_id: ClinicId, study_uids: list[str]) -> None:
         """A page says that an upload is whole: its studies are complete without further waiting."""
@@ -488,9 +490,13 @@ def _study_fields(header: Header) -> dict[str, str]:
     }
 
 
+def _readable(header: Header) -> bool:
+    return not sop_classes.beside(header.sop_class_uid, header.first(0x00080060))
+
+
 def _put_series(work: Work, header: Header, clinic: ClinicId) -> None:
     work.run(
-        QUERIES["put_series"], clinic=clinic, study=header.study_uid, series=header.series_uid,
+        QUERIES["put_series"], readable=_readable(header), clinic=clinic, study=header.study_uid, series=header.series_uid,
         modality=clean(header.first(0x00080060), 16), number=_whole(header.integer(0x00200011)),
         description=clean(header.text(0x0008103E), 200), body_part=clean(header.first(0x00180015), 64),
         laterality=clean(header.first(0x00200060) or header.first(0x00200062), 16),

@@ -90,10 +90,11 @@ values (%(clinic)s, %(study)s, %(patient)s, %(accession)s, %(description)s, %(st
   %(study_id)s, %(referring)s, %(body_part)s, %(laterality)s, %(now)s, %(now)s, %(now)s, %(source)s, %(notes)s, %(local_id)s,
   %(name)s, %(person_name)s, %(pinyin)s, %(sex)s, %(birth_date)s);
 
--- arrived: one more object of a study; late ones open a new batch
+-- arrived: one more object of a study; late ones open a new batch, those that are nothing to read don't
 update gateway.study set
-  state = 'arriving', pending = pending + 1,
-  batch_first_at = case when pending = 0 then %(now)s else batch_first_at end,
+  state = case when %(readable)s then 'arriving' when pending = 0 then 'complete' else state end,
+  pending = pending + %(readable)s::int,
+  batch_first_at = case when pending = 0 and %(readable)s then %(now)s else batch_first_at end,
   last_arrival_at = %(now)s, last_association = coalesce(%(association)s, last_association),
   accession = case when accession = '' then %(accession)s else accession end,
   description = case when description = '' then %(description)s else description end,
@@ -104,12 +105,13 @@ update gateway.study set
     then other_identities else other_identities || %(others)s::jsonb end
 where clinic_id = %(clinic)s and study_uid = %(study)s;
 
--- put_series: the first object of a series describes it
+-- put_series: the first object of a series describes it; one that is read makes it readable
 insert into gateway.series (clinic_id, study_uid, series_uid, modality, number, description, body_part, laterality, protocol,
-  series_date, series_time, manufacturer, station, institution)
+  series_date, series_time, manufacturer, station, institution, readable)
 values (%(clinic)s, %(study)s, %(series)s, %(modality)s, %(number)s, %(description)s, %(body_part)s, %(laterality)s,
-  %(protocol)s, %(series_date)s, %(series_time)s, %(manufacturer)s, %(station)s, %(institution)s)
-on conflict (clinic_id, study_uid, series_uid) do nothing;
+  %(protocol)s, %(series_date)s, %(series_time)s, %(manufacturer)s, %(station)s, %(institution)s, %(readable)s)
+on conflict (clinic_id, study_uid, series_uid) do update set readable = true
+  where not gateway.series.readable and excluded.readable;
 
 -- put_instance: unique by clinic and SOP Instance UID: a second one breaks the key and is compared instead
 insert into gateway.instance (clinic_id, sop_uid, study_uid, series_uid, sop_class_uid, transfer_syntax, sha256, bytes,
@@ -189,7 +191,7 @@ select * from gateway.association order by started_at desc limit %(limit)s;
 -- summaries: studies as other rooms know them; counts leave our results out.  The list is cut first (study_recent, or
 -- study_patient_latest for a patient), what is counted afterwards is what is shown. namesakes: other people with a study
 -- under the same number (patient_number, study_patient_latest), until the clinic has said whose this one is
-select s.*, c.instances, c.series, c.modalities,
+select s.*, c.instances, c.series, c.modalities, c.beside,
   case when s.corrections > 0 or s.placeholder then '[]'::jsonb else (
     select coalesce(jsonb_agg(jsonb_build_object('source', 'number', 'name', o.name, 'sex', o.sex, 'birth_date', o.birth_date,
       'local_id', o.local_id)), '[]'::jsonb)
@@ -205,7 +207,9 @@ from (select s.*, p.placeholder
     s.study_date desc, s.study_time desc, s.last_arrival_at desc limit %(limit)s) s
 cross join lateral (
   select coalesce(sum(e.received_n), 0)::int as instances, count(*) filter (where e.received_n > 0)::int as series,
-    coalesce(array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> ''), '{}') as modalities
+    coalesce(sum(e.received_n) filter (where not e.readable), 0)::int as beside,
+    coalesce(array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> '' and e.readable),
+      array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> ''), '{}') as modalities
   from gateway.series e where e.clinic_id = s.clinic_id and e.study_uid = s.study_uid) c
 order by case when %(patient)s::text is null then s.last_arrival_at end desc,
   s.study_date desc, s.study_time desc, s.last_arrival_at desc;

@@ -15,6 +15,7 @@ from center.database import Queries, Row
 from center.identity import ClinicId
 from center.patients import Description, OtherIdentity, PatientIdentity, differences
 from center.ports import InstanceRef, StudySummary
+from dicom_gateway import sop_classes
 from dicom_gateway.dicom_scan import FrameMap
 
 QUERIES = Queries.load(Path(__file__).with_name("queries.sql"))
@@ -98,7 +99,7 @@ def summary_of(row: Row) -> StudySummary:
         first_arrival_at=row["first_arrival_at"], last_arrival_at=row["last_arrival_at"],
         completed_at=row["completed_at"], instances=row["instances"], series=row["series"],
         laterality=row["laterality"], referring=row["referring"], state=row["state"], generation=row["generation"],
-        source=row["source"], identity_notes=_notes(row, others), others=others,
+        source=row["source"], identity_notes=_notes(row, others), others=others, beside=row["beside"],
     )  # fmt: skip
 
 
@@ -123,4 +124,5 @@ def reference_of(row: Row) -> InstanceRef:
     return InstanceRef(
         row["series_uid"], row["sop_uid"], row["sop_class_uid"], row["transfer_syntax"], row["sha256"], row["modality"],
         Origin(row["origin"]), Visibility(row["visibility"]), row["frames"], row["bytes"],
+        sop_classes.beside(row["sop_class_uid"], row["modality"]),
     )  # fmt: skip

@@ -194,7 +194,7 @@ def extend_case(parts: Parts, job: Job) -> None:
         now = parts.clock.now()
         columns: dict[str, Any] = {
             "generation": generation,
-            "images": study.instances,
+            "images": study.images,
             "modality": "/".join(sorted(study.modalities)),
             "facts_n": row.facts_n + 1,
             **_identity(work, row, study),

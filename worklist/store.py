@@ -132,7 +132,7 @@ def copies(study: StudySummary) -> dict[str, Any]:
         "modality": "/".join(sorted(study.modalities)),
         "body_part": study.body_part,
         "laterality": study.laterality,
-        "images": study.instances,
+        "images": study.images,
         "study_at": study.study_at.isoformat() if study.study_at else "",
     }
 

@@ -23,6 +23,7 @@ REQUEST_SHOWN = timedelta(days=7)
 LOOKS: dict[str, tuple[str, str, int]] = {
     "awaited": ("hour", "grey", 0),
     "receiving": ("recv", "grey", 1),
+    "nothing_to_read": ("info", "grey", 0),
     "triaged": ("hour", "grey", 2),
     "queued": ("queue", "grey", 2),
     "leased": ("lock", "blue", 3),
@@ -36,7 +37,7 @@ LOOKS: dict[str, tuple[str, str, int]] = {
 }
 _CALLING = frozenset({AlertState.RAISED, AlertState.NOTIFIED})
 #: Nothing is left to do for these once their report was received.
-_DONE = frozenset({"receipted", "cancelled"})
+_DONE = frozenset({"receipted", "cancelled", "nothing_to_read"})
 _ORDER = ("withdrawn", "refuted", "amended")
 
 
@@ -215,7 +216,7 @@ def _line(row: UploadRow, critical: frozenset[str], reasons: Mapping[str, str], 
     if study is not None:
         person = study.patient
         return Line(
-            key=study.study_uid, study_uid=study.study_uid, exam=_study_exam(row), images=study.instances,
+            key=study.study_uid, study_uid=study.study_uid, exam=_study_exam(row), images=study.images,
             name=person.name, sex=person.sex, age=age_on(person.birth_date, at.date()), local_id=person.local_id, who="",
             since=study.last_arrival_at, urgency="routine", doubtful=bool(study.identity_notes), request_missing=False,
             conflict=whose.conflict_of(
@@ -255,7 +256,10 @@ def _state(row: UploadRow, report: Report | None) -> str:
     if row.study is None and row.case is None:
         return "awaited"
     if row.case is None:
-        return "triaged" if row.study and row.study.state == "complete" else "receiving"
+        assert row.study is not None
+        if row.study.state != "complete":
+            return "receiving"
+        return "triaged" if row.study.images else "nothing_to_read"
     state = row.case.state
     if state in FINISHED and report is not None and not report.replaced:
         return "here" if report.due else "receipted"
