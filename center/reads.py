@@ -247,6 +247,7 @@ class ModelInput:
     was recorded (ISO 8601).
     every_lead: also the boundaries of each beat lead by lead (``beats[n]["leads"]``).
     more: the study's other recordings, each by itself; a reader reads all and answers with the gravest.
+    issues: what the reader of the file knows of it (an unproven format, a gain that nobody calibrated, leads left out).
     every_beat: also each beat of a long recording (a hundred thousand a day), not its summary alone.
     """
 
@@ -263,6 +264,7 @@ class ModelInput:
     every_lead: bool = False
     every_beat: bool = False
     more: tuple[ModelInput, ...] = ()
+    issues: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ class PreliminaryRead:
 
     statements, critical: of a recording, None and empty where the model says neither; an abstention may still have a
     critical tier, because a recording that nobody can read isn't green.
+    issues: what is known of the file that the read was made of, as ``ModelInput`` has it.
     compared_with: the study that ``statements`` compares with, empty where none was handed in.
     """
 
@@ -297,6 +300,7 @@ class PreliminaryRead:
     median: MedianWaveform | None = None
     compared_with: str = ""
     compared_at: str = ""
+    issues: tuple[Reason, ...] = ()
 
     @property
     def tier(self) -> Tier | None:

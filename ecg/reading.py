@@ -28,7 +28,7 @@ from center.reads import (
     ecg_not_read,
     with_not_read,
 )
-from ecg import comparison, critical, engine, holter, statements
+from ecg import comparison, critical, engine, file_issues, holter, statements
 from ecg.beat_log import KINDS, NO_MARK
 from ecg.holter import LongReading
 from ecg.marks import Evidence, Mark, Measurements, MedianBeat, Statement
@@ -73,13 +73,14 @@ def read_ecg(model_input: ModelInput, profile: str = critical.DEFAULT_PROFILE) -
     tiers = [str((NOT_READ.tier if answer is None else answer.tier) or "") for answer in answers]
     told = {"recordings": len(answers), "recording": which + 1, "tiers": tiers}
     read = replace(gravest, input_digest=model_input.input_digest, quality=gravest.quality | told)
+    read = file_issues.beside(read, [issue for one in inputs for issue in one.issues])
     return with_not_read(read) if len(reads) < len(answers) else read
 
 
 def _answered(model_input: ModelInput, profile: str) -> PreliminaryRead | None:
     """One recording's read; None where the engine failed on it: that must neither hide the others nor end the queue."""
     try:
-        return _read(model_input, profile)
+        return file_issues.told(_read(model_input, profile), model_input.issues)
     except Unavailable:
         raise
     except Exception as error:  # the engine's rim: whatever broke, a person is told to look
@@ -88,7 +89,7 @@ def _answered(model_input: ModelInput, profile: str) -> PreliminaryRead | None:
 
 
 def _failed(model_input: ModelInput) -> PreliminaryRead:
-    return ecg_not_read(MODEL, VERSION, model_input.input_digest, _BROKE)
+    return replace(ecg_not_read(MODEL, VERSION, model_input.input_digest, _BROKE), issues=model_input.issues)
 
 
 def _like(one: ModelInput, asked: ModelInput) -> ModelInput:
@@ -115,7 +116,8 @@ def _read(model_input: ModelInput, profile: str) -> PreliminaryRead:
     if long is not None and long.leads:
         return _of_long(model_input, long, profile)
     if recording is None or not recording.leads:
-        return PreliminaryRead("ecg", MODEL, VERSION, model_input.input_digest, Outcome.ABSTAINED, _NO_RECORDING)
+        reason = next((issue for issue in model_input.issues if issue.code == _NO_RECORDING.code), _NO_RECORDING)
+        return PreliminaryRead("ecg", MODEL, VERSION, model_input.input_digest, Outcome.ABSTAINED, reason)
     if recording.signal.shape[1] / recording.fs_hz > holter.LONG_S:
         signal = recording.signal
         held = LongSignalInput(
@@ -283,7 +285,7 @@ def _evidence(seen: Evidence) -> EvidenceLine:
         key=seen.key,
         zh=zh,
         en=en,
-        value=seen.value,
+        value=None if seen.value is None else float(f"{seen.value:.5g}"),
         unit=seen.unit,
         limit=seen.limit,
         lead=seen.lead,

@@ -20,6 +20,7 @@ from ecg.formats.recognise import read as read_files
 from ecg.formats.scp_write import write_scp
 from ecg.heart_leads import heart_leads
 from ecg.holter import LONG_S
+from ecg.in_turn import pieces_of
 from ecg.reading import MODEL, VERSION, read_ecg
 from ecg.sheet import LAYOUTS, sheet_svg
 from ecg.signal import DeviceNote, EcgSignal, Filters, canonical_lead, distinct
@@ -58,8 +59,17 @@ def to_model_input(
     Where no row does, the input has no recording, and a reader abstains.  input_digest: as ``ModelInput`` says.
     """
     names = heart_leads(signal)
-    recording = _recording(signal, names) if names else None
-    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, recording=recording)
+    pieces, unread = pieces_of(signal, names) if names else ([], ())
+    inputs = [
+        ModelInput(
+            "ecg", study_instance_uid, sop_instance_uids, input_digest, recording=_recording(*piece),
+            issues=(*signal.issues, *unread),
+        )
+        for piece in pieces
+    ]  # fmt: skip
+    if not inputs:
+        return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, issues=signal.issues)
+    return replace(inputs[0], more=tuple(inputs[1:]))
 
 
 def to_long_input(
@@ -68,7 +78,7 @@ def to_long_input(
     """The same for a recording that is read block by block."""
     names = heart_leads(long.head)
     if not names:
-        return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest)
+        return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, issues=long.head.issues)
     rows = [long.head.leads.index(name) for name in names]
     shown = _completed(long.head, names)
 
@@ -85,7 +95,8 @@ def to_long_input(
         sex=long.head.sex,
         device=_device(long.head),
     )
-    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, long=given)
+    issues = long.head.issues
+    return ModelInput("ecg", study_instance_uid, sop_instance_uids, input_digest, long=given, issues=issues)
 
 
 def is_known_format(head: bytes) -> bool:

@@ -50,6 +50,7 @@ def from_json(kept: dict[str, Any]) -> PreliminaryRead:
         median=_median(median) if median else None,
         compared_with=kept.get("compared_with", ""),
         compared_at=kept.get("compared_at", ""),
+        issues=tuple(_of(Reason, issue) for issue in kept.get("issues", ())),
     )
 
 

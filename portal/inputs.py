@@ -62,11 +62,12 @@ def model_input(study_uid: str, sources: Sequence[Source]) -> ModelInput | Abste
 
 def _together(recordings: list[ModelInput], waveforms: Sequence[Source]) -> ModelInput:
     """One input of all of them: an ECG that alarms must not be passed over for one that was stored before it."""
+    recordings = [each for one in recordings for each in (replace(one, more=()), *one.more)]
     recordings.sort(key=lambda one: one.recording is None and one.long is None)  # stable: hearts before the rest
     first, *others = recordings
     if not others:
         return first
-    uids = tuple(uid for one in recordings for uid in one.sop_instance_uids)
+    uids = tuple(dict.fromkeys(uid for one in recordings for uid in one.sop_instance_uids))
     digests = sorted(s.digest for s in waveforms if s.sop_uid in uids)
     together = hashlib.sha256("".join(digests).encode()).hexdigest()
     return replace(first, sop_instance_uids=uids, input_digest=together, more=tuple(others))
@@ -90,6 +91,9 @@ def _recording(study_uid: str, source: Source) -> ModelInput | Abstention:
     except (Unavailable, NotFound):
         raise
     except Failure as failure:
+        if failure.facts.get("code") == "not_an_ecg":  # a breath or a pulse: nobody is called for it
+            reason = Reason("not_an_ecg", failure.zh, failure.en)
+            return ModelInput("ecg", study_uid, (source.sop_uid,), _digest(source), issues=(reason,))
         return Abstention(Reason("unreadable_signal", failure.zh, failure.en))
     return to_model_input(signal, study_uid, (source.sop_uid,), _digest(source))
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from center import loops
 from center.codes import Role
 from center.database import Database
 from center.identity import Actor
@@ -71,11 +70,7 @@ class Live:
                 self._listeners.discard(listener)
 
     def _listen(self) -> None:
-        loops.keep("live", self._stop, self._live)
-
-    def _live(self, beat: loops.Beat) -> None:
         for note in self._database.listen("helan_page", stop=self._stop, quiet_s=5.0):
-            beat()
             if note is not None:
                 self._fan_out(note[1])
 

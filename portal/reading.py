@@ -293,6 +293,8 @@ def _as_line(read: PreliminaryRead) -> Line:
             out["measurements_by_lead"] = by_lead
     if read.quality:
         out["quality"] = read.quality
+    if read.issues:
+        out["issues"] = [{"code": issue.code, "en": issue.en, "zh": issue.zh} for issue in read.issues]
     if read.device:
         out["device"] = [_there({"text": d.text, "value": d.value, "unit": d.unit}) for d in read.device]
     return out | read.extra
@@ -377,6 +379,7 @@ def in_words(line: Mapping[str, Any]) -> str:
     if critical := line.get("critical"):
         words.append(f"  {_TIERS[critical['tier']]}（{critical['profile']} {critical['version']}）")
         words += [f"    {r['zh']} {r['en']}" for r in critical["rules"]]
+    words += [f"  注意 note: {i['zh']} | {i['en']}" for i in line.get("issues", ())]
     words += [f"  {s['zh']} {s['en']}: {s['certainty']:.2f}" for s in line.get("statements", ())]
     words += [f"  {m['key']}: {m['value']:g} {m['unit']}" for m in line.get("measurements", ()) if not m.get("lead")]
     if line["outcome"] == "read":

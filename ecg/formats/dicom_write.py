@@ -19,6 +19,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from center.errors import Invalid
+from ecg.formats.dicom_issues import put_issues
 from ecg.formats.dicom_structure import check_structure
 from ecg.formats.lead_codes import NUMBER_OF_LEAD
 from ecg.formats.long_signal import LongSignal
@@ -138,6 +139,7 @@ def _object(signal: EcgSignal, identity: WaveformIdentity, sop_class: str) -> Da
     dataset.Modality = _MODALITIES.get(sop_class, "ECG")
     dataset.ContributingEquipmentSequence = [_conversion(signal.source_format)]
     dataset.AcquisitionContextSequence = []
+    put_issues(dataset, signal.issues)
     if signal.annotations:
         dataset.WaveformAnnotationSequence = [_annotation(note) for note in signal.annotations[:_MAX_NOTES]]
     return dataset

@@ -23,9 +23,15 @@ def unreadable(
     todo: tuple[str, str] | None = None,
     expected: str = "",
     at_byte: int | None = None,
+    code: str = "",
 ) -> Unreadable:
-    """The failure to raise.  zh, en: what is wrong, going on after the file's name; todo: what to do about it."""
+    """The failure to raise.  zh, en: what is wrong, going on after the file's name; todo: what to do about it.
+
+    code: of a Reason that says the same, where a read without the recording is to carry it.
+    """
     facts: dict[str, object] = {"file": file}
+    if code:
+        facts["code"] = code
     if expected:
         facts["expected"] = expected
     if at_byte is not None:
