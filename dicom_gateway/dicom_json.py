@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from dicom_gateway.dates import as_written_now
 from dicom_gateway.dicom_scan import PIXEL_DATA, Element, Elements, Header, private_vr
 
 #: Binary up to this long is sent inline.
@@ -135,7 +136,7 @@ def _values(header: Header, element: Element, vr: str) -> list[Any]:
         return [person_name(part) or None for part in parts]
     if vr in ("DS", "IS"):
         return [_number(part, whole=vr == "IS") for part in parts]
-    return [part or None for part in parts]
+    return [as_written_now(vr, part) or None for part in parts]
 
 
 def person_name(text: str) -> Json:

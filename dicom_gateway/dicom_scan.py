@@ -9,21 +9,25 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR  # a table of the standard: no I/O
-
 from center.errors import Mismatched, Unreadable
 from dicom_gateway.charset import Repertoire
-
-IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
-EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-#: Syntaxes whose pixel data is native; all others encapsulate it (PS3.5 annex A).
-NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED})
+from dicom_gateway.encoding import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    LONG_VRS,
+    NATIVE,
+    VRS,
+    implicit_vr,
+    private_vr,
+    unreadable,
+)
+from dicom_gateway.file_head import Head, read_head, stream_syntax
 
 MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 400_000
@@ -33,18 +37,21 @@ MAX_HEADER_BYTES: Final = 64 << 20
 MAX_INFLATED_BYTES: Final = 256 << 20
 _LARGE_BYTES: Final = 1 << 20
 _UNDEFINED: Final = 0xFFFFFFFF
-_LONG: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_VRS: Final = _LONG | {
-    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
-    b"ST", b"TM", b"UI", b"UL", b"US",
-}  # fmt: skip
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 #: What is written in characters, codes and numbers included.
 CHARACTER_VRS: Final = TEXT_VRS | {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"}
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 PIXEL_DATA: Final = 0x7FE00010
 _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
+#: Media Storage Directory (PS3.3 F): a DICOMDIR.
+MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
+_DIRECTORY_RECORDS: Final = 0x00041220
 Buffer = bytes | memoryview
+
+__all__ = [
+    "DEFLATED", "EXPLICIT_BIG", "EXPLICIT_LITTLE", "IMPLICIT_LITTLE", "INTEGERS", "NATIVE", "PIXEL_DATA", "Element",
+    "Elements", "FrameMap", "Header", "check_identity", "frame_map", "is_uid", "private_vr", "scan", "unreadable",
+]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -98,7 +105,11 @@ class FrameMap:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says before its pixels. ``buffer`` holds the scanned bytes (inflated where the syntax is)."""
+    """What a file says before its pixels. ``buffer`` holds the scanned bytes (inflated where the syntax is).
+
+    noted: where the file's head is not what the data set says (``HEAD_NOTES``); odd_vrs: where in the file a value
+    representation is none, and which two letters of the same length form read the element as the dictionary does.
+    """
 
     buffer: Buffer
     transfer_syntax: str
@@ -109,6 +120,8 @@ class Header:
     big_endian: bool = False
     inflated: bool = False
     declared_charsets: tuple[str, ...] = field(default=())
+    noted: tuple[str, ...] = field(default=())
+    odd_vrs: tuple[tuple[int, bytes], ...] = field(default=())
 
     # ---- values
     def raw(self, element: Element | int) -> bytes:
@@ -192,16 +205,7 @@ class Header:
 INTEGERS: Final = {"US": ("H", 2), "SS": ("h", 2), "UL": ("I", 4), "SL": ("i", 4), "SV": ("q", 8), "UV": ("Q", 8)}
 
 
-# ---------------------------------------------------------------- failures
-def unreadable(expected: str, at: int, expected_zh: str = "") -> Unreadable:
-    """Not DICOM here: what was expected, at which byte."""
-    return Unreadable(
-        f"不是完整的 DICOM 文件：第 {at} 字节处应为{expected_zh or expected}。请重新发送或重新导出该文件。",
-        f"Not a whole DICOM file: expected {expected} at byte {at}. Send or export the file again.",
-        {"expected": expected, "byte": at},
-    )
-
-
+# ---------------------------------------------------------------- identity
 def is_uid(text: str) -> bool:
     """A UID by PS3.5 9.1: digits and dots, at most 64 characters, no leading zeros."""
     return len(text) <= 64 and _UID.fullmatch(text) is not None
@@ -225,51 +229,54 @@ def check_identity(header: Header) -> None:
 
 # ---------------------------------------------------------------- the scan
 def scan(buffer: Buffer) -> Header:
-    """The header of a Part 10 file.  Raises Unreadable."""
+    """The header of a Part 10 file, or of a data set that lost its head.  Raises Unreadable."""
     view = memoryview(buffer)
-    meta, at = _read_meta(view)
-    syntax = meta.get(0x00020010, "")
-    if not _tolerable_uid(syntax):
-        raise unreadable("a transfer syntax UID (0002,0010)", at, "传输语法 UID (0002,0010)")
+    head = read_head(view)
+    check_no_index(head.meta)
+    at, inflated, big = head.dataset_offset, head.syntax == DEFLATED, head.syntax == EXPLICIT_BIG
     start = at
-    inflated = syntax == DEFLATED
     if inflated:
         view, start = memoryview(_inflate(view, at)), 0
-    big = syntax == EXPLICIT_BIG
-    elements = _Scanner(view, big).run(start, implicit=syntax == IMPLICIT_LITTLE)
+    scanner = _Scanner(view, big)
+    elements = scanner.run(start, implicit=head.implicit)
     if not elements:
         raise unreadable("a data set", at, "数据集")
-    draft = Header(view, syntax, meta, at, elements, Repertoire(("latin_1",)), big, inflated)
+    check_no_index(elements)
+    syntax, notes = _syntax_of(view, head, elements), head.notes
+    draft = Header(view, syntax, head.meta, at, elements, Repertoire(("latin_1",)), big, inflated)
+    notes += ("transfer_syntax",) if syntax != head.syntax and "transfer_syntax" not in notes else ()
+    notes += ("uid",) if _names_another(draft) else ()
     declared = tuple(part.strip() for part in draft.text(0x00080005).split("\\")) if 0x00080005 in elements else ()
     repertoire = Repertoire.of(declared, list(_text_samples(draft, elements)))
-    return Header(view, syntax, meta, at, elements, repertoire, big, inflated, declared)
+    odd = () if inflated else tuple(scanner.odd_vrs)
+    return replace(draft, repertoire=repertoire, declared_charsets=declared, noted=notes, odd_vrs=odd)
 
 
-def _read_meta(view: memoryview) -> tuple[dict[int, str], int]:
-    """Group 0002 as text by tag, and where the data set begins."""
-    if len(view) < 132 or bytes(view[128:132]) != b"DICM":
-        raise unreadable("the letters DICM", 128, "字母 DICM")
-    at, out = 132, {}
-    while at + 8 <= len(view):
-        group, number = struct.unpack_from("<HH", view, at)
-        if group != 0x0002:
-            break
-        vr = bytes(view[at + 4 : at + 6])
-        if vr not in _VRS:
-            raise unreadable("a value representation", at + 4, "值表示 (VR)")
-        if vr in _LONG:
-            if at + 12 > len(view):
-                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
-            length, value = struct.unpack_from("<I", view, at + 8)[0], at + 12
-        else:
-            length, value = struct.unpack_from("<H", view, at + 6)[0], at + 8
-        if value + length > len(view):
-            raise unreadable(f"{length} bytes of (0002,{number:04X})", value, f"{length} 字节的 (0002,{number:04X})")
-        out[0x00020000 | number] = bytes(view[value : value + min(length, 256)]).decode("latin_1").rstrip("\x00 ")
-        at = value + length
-    if not out:
-        raise unreadable("group 0002", 132, "文件头组 0002")
-    return out, at
+def _syntax_of(view: memoryview, head: Head, elements: Elements) -> str:
+    """The declared transfer syntax, but that of the stream where native pixels are said and fragments are there."""
+    pixels = elements.get(PIXEL_DATA)
+    if pixels is None or not pixels.fragments or head.syntax not in NATIVE:
+        return head.syntax
+    for offset, length in pixels.fragments[1:2]:
+        found = stream_syntax(bytes(view[offset : offset + min(length, 65_536)]))
+        if found:
+            return found
+    raise unreadable("a transfer syntax UID (0002,0010)", head.dataset_offset, "传输语法 UID (0002,0010)")
+
+
+def _names_another(header: Header) -> bool:
+    pairs = ((0x00020002, header.sop_class_uid), (0x00020003, header.sop_uid))
+    return any(header.meta.get(tag, "") not in ("", found) for tag, found in pairs)
+
+
+def check_no_index(held: Collection[int]) -> None:
+    """Returns when these aren't a DICOMDIR's tags.  Raises Unreadable."""
+    if _DIRECTORY_RECORDS in held or (isinstance(held, dict) and held.get(0x00020002) == MEDIA_DIRECTORY):
+        raise Unreadable(
+            "这是光盘目录文件 DICOMDIR，只是索引，不含影像，无需上传。请上传同一光盘上的影像文件夹。",
+            "This is a DICOMDIR, the index of a disc: it holds no images and need not be sent. Send the disc's folders.",
+            {"kind": "dicomdir"},
+        )
 
 
 def _inflate(view: memoryview, at: int) -> bytes:
@@ -297,6 +304,17 @@ class _Level:
     end: int | None  # None: until a delimiter
     implicit: bool
     sequence: Element | None = None
+    unknown: bool = False  # what was UN: items are looked at for how they are written
+
+
+@dataclass(frozen=True, slots=True)
+class _ElementHead:
+    """How an element is read, how long its value is and where it begins; unknown: its VR was not said."""
+
+    vr: str
+    length: int
+    value_at: int
+    unknown: bool = False
 
 
 class _Scanner:
@@ -311,10 +329,14 @@ class _Scanner:
         self._u32 = struct.Struct(">I" if big else "<I")
         self._count = 0
         self._header_bytes = 0
+        self.odd_vrs: list[tuple[int, bytes]] = []
 
     def run(self, at: int, implicit: bool) -> Elements:
         root: Elements = {}
-        stack = [_Level(root, self._size, implicit)]
+        self._run([_Level(root, self._size, implicit)], at)
+        return root
+
+    def _run(self, stack: list[_Level], at: int) -> None:
         while stack:
             level = stack[-1]
             if level.end is not None and at >= level.end:
@@ -325,7 +347,6 @@ class _Scanner:
             at = self._items(stack, at) if level.elements is None else self._element(stack, at)
             if len(stack) > MAX_DEPTH:
                 raise unreadable(f"at most {MAX_DEPTH} levels of nesting", at, f"不超过 {MAX_DEPTH} 层嵌套")
-        return root
 
     def _items(self, stack: list[_Level], at: int) -> int:
         """Between the items of a sequence."""
@@ -345,8 +366,16 @@ class _Scanner:
         item: Elements = {}
         sequence.items.append(item)
         end = None if length == _UNDEFINED else self._end(at, length, level.end)
-        stack.append(_Level(item, end, level.implicit))
+        implicit = level.implicit and not (level.unknown and self._is_explicit(at, end))
+        stack.append(_Level(item, end, implicit))
         return at
+
+    def _is_explicit(self, at: int, end: int | None) -> bool:
+        """An item of UN that is written with explicit VR after all (PS3.5 6.2.2 says implicit)."""
+        limit = self._size if end is None else end
+        if at + 8 > limit or bytes(self._view[at + 4 : at + 6]) not in VRS:
+            return False
+        return at + 8 + self._head(at)[1] > limit
 
     def _element(self, stack: list[_Level], at: int) -> int:
         level = stack[-1]
@@ -358,15 +387,27 @@ class _Scanner:
         if tag == 0xFFFEE00D and level.end is None:
             stack.pop()
             return at + 8
+        if tag in (0xFFFEE00D, 0xFFFEE0DD) and length == 0 and (len(stack) > 1 or level.elements):
+            return at + 8  # a delimiter where a length says the end already
         if tag == 0 and len(stack) == 1 and level.elements and not any(self._view[at:]):
             return self._size  # media pad files with zeros to whole blocks
-        vr, length, at = self._head_rest(tag, length, at, level.implicit)
+        head = self._head_rest(tag, length, at, level)
         self._note()
         if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
             raise unreadable("an element of the data set", start, "数据集元素")
-        if length == _UNDEFINED:
-            return self._undefined(stack, level.elements, tag, vr, at)
+        if head.length == _UNDEFINED:
+            return self._undefined(stack, level.elements, tag, head)
+        return self._defined(stack, level, tag, head)
+
+    def _defined(self, stack: list[_Level], level: _Level, tag: int, head: _ElementHead) -> int:
+        assert level.elements is not None
+        vr, at, length = head.vr, head.value_at, head.length
         end = self._end(at, length, level.end, tag)
+        if vr == "SQ" and head.unknown:
+            if (items := self._unknown_items(at, end, len(stack))) is not None:
+                level.elements[tag] = Element(tag, vr, at, length, items=items)
+                return end
+            vr = "UN"
         if vr == "SQ":
             element = Element(tag, vr, at, length, items=[])
             level.elements[tag] = element
@@ -379,17 +420,33 @@ class _Scanner:
         level.elements[tag] = Element(tag, vr, at, length)
         return end
 
-    def _undefined(self, stack: list[_Level], elements: Elements, tag: int, vr: str, at: int) -> int:
+    def _unknown_items(self, at: int, end: int, depth: int) -> list[Elements] | None:
+        """The items of a sequence that was written as UN of a known length; None where there are none to be read."""
+        element = Element(0, "SQ", at, end - at, items=[])
+        inner = _Scanner(self._view[:end], False)
+        inner._count, inner._header_bytes = self._count, self._header_bytes
+        # As deep as it lies already: what is nested past the limit is bytes, and recursion has its end.
+        above = [_Level({}, end, True) for _ in range(depth)]
+        try:
+            inner._run([*above, _Level(None, end, True, element, unknown=True)], at)
+        except Unreadable:
+            return None
+        self._count, self._header_bytes = inner._count, inner._header_bytes
+        return element.items
+
+    def _undefined(self, stack: list[_Level], elements: Elements, tag: int, head: _ElementHead) -> int:
         """Undefined length: a sequence, encapsulated pixel data, or UN that is an implicit sequence (PS3.5 6.2.2)."""
+        vr, at = head.vr, head.value_at
         if (tag == PIXEL_DATA and len(stack) == 1) or (tag == PIXEL_DATA and vr in ("OB", "OW")):
-            element = Element(tag, vr, at, 0, fragments=[])
+            element = Element(tag, "OB" if head.unknown else vr, at, 0, fragments=[])
             elements[tag] = element
             return self._fragments(element, at)
-        if vr not in ("SQ", "UN"):
+        if vr not in ("SQ", "UN") and not head.unknown:
             raise unreadable("a defined length", at - 4, "确定的长度")
         element = Element(tag, "SQ", at, 0, items=[])
         elements[tag] = element
-        stack.append(_Level(None, None, stack[-1].implicit or vr == "UN", element))
+        unknown = head.unknown or vr == "UN"
+        stack.append(_Level(None, None, stack[-1].implicit or unknown, element, unknown=unknown))
         return at
 
     def _fragments(self, element: Element, at: int) -> int:
@@ -413,23 +470,74 @@ class _Scanner:
         group, number = self._tag.unpack_from(self._view, at)
         return group << 16 | number, self._u32.unpack_from(self._view, at + 4)[0]
 
-    def _head_rest(self, tag: int, length: int, at: int, implicit: bool) -> tuple[str, int, int]:
-        """(VR, length, where the value begins)."""
-        if implicit:
-            return implicit_vr(tag), length, at + 8
+    def _head_rest(self, tag: int, length: int, at: int, level: _Level) -> _ElementHead:
+        """The rest of an element's head; UN of a tag that the dictionary knows is read by it (PS3.5 6.2.2)."""
+        if level.implicit:
+            return _ElementHead(implicit_vr(tag), length, at + 8)
         code = bytes(self._view[at + 4 : at + 6])
-        if code in _LONG:
-            if at + 12 > self._size:
-                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
-            return code.decode(), self._u32.unpack_from(self._view, at + 8)[0], at + 12
-        if code in _VRS:
-            return code.decode(), self._u16.unpack_from(self._view, at + 6)[0], at + 8
-        if b"A" <= code[:1] <= b"Z" and b"A" <= code[1:] <= b"Z":
-            # A VR of a later edition: 32-bit length by PS3.5 7.1.2.
-            if at + 12 > self._size:
-                raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
-            return "UN", self._u32.unpack_from(self._view, at + 8)[0], at + 12
+        if code not in VRS:
+            return self._odd_vr(tag, code, at, level)
+        if code not in LONG_VRS:
+            return _ElementHead(code.decode(), self._u16.unpack_from(self._view, at + 6)[0], at + 8)
+        if at + 12 > self._size:
+            raise unreadable("12 bytes of an element's head", at, "12 字节的元素头")
+        if self._view[at + 6] | self._view[at + 7]:  # the two reserved bytes hold something: written as a short one?
+            short = self._u16.unpack_from(self._view, at + 6)[0]
+            if self._is_followed(at + 8 + short, tag, code, level):
+                return _ElementHead(code.decode(), short, at + 8)
+        unknown = code == b"UN" and not (tag >> 16) & 1
+        vr = implicit_vr(tag) if unknown else code.decode()
+        return _ElementHead(vr, self._u32.unpack_from(self._view, at + 8)[0], at + 12, unknown)
+
+    def _odd_vr(self, tag: int, code: bytes, at: int, level: _Level) -> _ElementHead:
+        """No value representation, or one of a later edition: the dictionary's, in the length form that an element follows.
+
+        Two capitals have 32 bits by PS3.5 7.1.2; blanks, question marks and such come from writers that had 16, and an
+        element of implicit VR among explicit ones has no VR at all.
+        """
+        limit = self._size if level.end is None else level.end
+        named = code.upper() if code.upper() in VRS else b""
+        short, bare = (self._u16, 6, 8), (self._u32, 4, 8)
+        long = (self._u32, 8, 12) if at + 12 <= limit and not self._view[at + 6] | self._view[at + 7] else None
+        capitals = code.isalpha() and code.isupper()
+        forms = [long, short, bare] if capitals or named in LONG_VRS else [short, long, bare]
+        for form in (f for f in forms if f is not None):
+            length, value_at = form[0].unpack_from(self._view, at + form[1])[0], at + form[2]
+            if self._is_value(value_at, length, tag, code, level):
+                return self._odd_head(tag, named, at, length, value_at, is_long=form is long)
+        if capitals and long is not None:
+            return _ElementHead(implicit_vr(tag), self._u32.unpack_from(self._view, at + 8)[0], at + 12, unknown=True)
         raise unreadable("a value representation", at + 4, "值表示 (VR)")
+
+    def _odd_head(
+        self, tag: int, named: bytes, at: int, length: int, value_at: int, *, is_long: bool
+    ) -> _ElementHead:  # fmt: skip
+        vr = implicit_vr(tag)
+        vr = named.decode() if vr == "UN" and named else vr
+        if is_long:
+            self.odd_vrs.append((at + 4, vr.encode() if vr.encode() in LONG_VRS else b"UN"))
+        elif value_at == at + 8 and length < 0x10000:
+            self.odd_vrs.append((at + 4, vr.encode() if vr.encode() not in LONG_VRS else b"SH"))
+        return _ElementHead(vr, length, value_at, unknown=vr in ("SQ", "UN") or is_long)
+
+    def _is_value(self, at: int, length: int, tag: int, code: bytes, level: _Level) -> bool:
+        if length != _UNDEFINED:
+            return self._is_followed(at + length, tag, code, level)
+        return at + 8 <= self._size and self._head(at)[0] in (0xFFFEE000, 0xFFFEE0DD)
+
+    def _is_followed(self, end: int, tag: int, code: bytes, level: _Level) -> bool:
+        """Something that may come after this tag begins here: the end, or an element in order."""
+        limit = self._size if level.end is None else level.end
+        if end + 8 > limit:
+            return end == limit
+        following, after = self._head(end)[0], bytes(self._view[end + 4 : end + 6])
+        if following in (0xFFFEE00D, 0xFFFEE0DD):
+            return self._head(end)[1] == 0
+        if following <= tag or following >> 16 == 0xFFFE:
+            return False
+        if after in VRS or (after == code and code != b"\x00\x00"):
+            return True
+        return following & 0xFFFF != 0 and implicit_vr(following) != "UN"
 
     def _end(self, at: int, length: int, limit: int | None, tag: int = 0) -> int:
         end = at + length
@@ -445,36 +553,6 @@ class _Scanner:
                 "文件头的元素过多，未接收。", "The header holds too many elements and was not taken in.",
                 {"limit_elements": MAX_ELEMENTS},
             )  # fmt: skip
-
-
-_AMBIGUOUS: Final = {"US or SS": "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
-_vr_cache: dict[int, str] = {}
-
-
-def implicit_vr(tag: int) -> str:
-    """The VR of a tag where the data set doesn't say it; UN for private and unknown ones (PS3.5 A.1)."""
-    known = _vr_cache.get(tag)
-    if known is None:
-        try:
-            vr = "UL" if tag & 0xFFFF == 0 else "LO" if _is_creator(tag) else dictionary_VR(tag)
-        except KeyError:
-            vr = "UN"
-        known = _AMBIGUOUS.get(vr, vr)
-        if len(_vr_cache) < 20_000:
-            _vr_cache[tag] = known
-    return known
-
-
-def _is_creator(tag: int) -> bool:
-    return (tag >> 16) % 2 == 1 and 0x10 <= tag & 0xFFFF <= 0xFF
-
-
-def private_vr(tag: int, creator: str) -> str:
-    """The VR of a known private tag, for showing; UN where nobody published it."""
-    try:
-        return private_dictionary_VR(tag, creator)
-    except KeyError:
-        return "UN"
 
 
 def _text_samples(header: Header, elements: Elements, budget: int = 400) -> Iterator[bytes]:

@@ -24,9 +24,10 @@ from dicom_gateway import dicom_json
 from dicom_gateway.completion import OTHERWISE_S, QUIET_S, quiet_s
 from dicom_gateway.conflicts import Comparison, compare
 from dicom_gateway.contents import Contents
+from dicom_gateway.dates import date_of, date_text, time_text
 from dicom_gateway.dicom_scan import Header, check_identity, frame_map, scan, unreadable
 from dicom_gateway.spool import SLAB_BYTES, Piece, Spool
-from dicom_gateway.store import QUERIES, date_of, frame_map_json
+from dicom_gateway.store import QUERIES, frame_map_json
 
 log = observe.log("gateway")
 
@@ -76,13 +77,35 @@ class Scanned:
     dataset_digest: str
     frame_map_json: str | None
     metadata: bytes
+    remade: dict[str, Any] | None = (
+        None  # where the head was made from the data set: why, and what came (for the audit)
+    )
 
 
-def scanned(piece: Piece, header: Header) -> Scanned:
-    """Raises Mismatched."""
+def scanned(piece: Piece, provenance: Provenance) -> Scanned:
+    """The piece's header; its head is made from the data set where it is missing or says otherwise.
+
+    Raises Unreadable, Mismatched.
+    """
+    header = scan(_mapped(piece))
+    piece.names = (header.sop_class_uid[:64], header.sop_uid[:64])
     check_identity(header)
+    _check_expected(header, provenance)
+    remade = None
+    if header.noted:
+        remade = {"head_from_data_set": list(header.noted), "arrived_sha256": piece.sha256}
+        log.info("ingest.head_from_data_set", notes=list(header.noted), door=provenance.door, sha256=piece.sha256)
+        head = file_meta(header.sop_class_uid, header.sop_uid, header.transfer_syntax)
+        piece.replace_head(head, header.dataset_offset)
+        header = scan(_mapped(piece))
     packed = dicom_json.pack(dicom_json.metadata(header))
-    return Scanned(header, piece.digest_from(header.dataset_offset), frame_map_json(frame_map(header)), packed)
+    digest = piece.digest_from(header.dataset_offset)
+    return Scanned(header, digest, frame_map_json(frame_map(header)), packed, remade)
+
+
+def _mapped(piece: Piece) -> memoryview:
+    # Not closed by hand: the header's slices live as long as their frame, the map goes with the last of them.
+    return memoryview(mmap.mmap(piece.fileno(), piece.size, access=mmap.ACCESS_READ))
 
 
 class Door:
@@ -153,12 +176,7 @@ class Door:
         if piece.size == 0:
             raise unreadable("a DICOM file", 0, "DICOM 文件")
         piece.flush()
-        # Not closed by hand: the header's slices live as long as this frame, the map goes with the last of them.
-        view = memoryview(mmap.mmap(piece.fileno(), piece.size, access=mmap.ACCESS_READ))
-        header = scan(view)
-        piece.names = (header.sop_class_uid[:64], header.sop_uid[:64])
-        found = scanned(piece, header)
-        _check_expected(found.header, provenance)
+        found = scanned(piece, provenance)
         for _ in range(_ATTEMPTS):
             try:
                 kept = self._keep_new(piece, found, provenance)
@@ -267,7 +285,7 @@ class Door:
                 _put_series(work, header, clinic)
                 self._object(work, piece, provenance, now)
                 _put_instance(work, found, piece, provenance, now)
-                self._after(work, header, provenance, now)
+                self._after(work, found, provenance, now)
         faults.point("ingest.committed")
         return Stored(header.study_uid, header.sop_class_uid, header.sop_uid, piece.sha256)
 
@@ -327,15 +345,16 @@ class Door:
         )  # fmt: skip
         return row, _doubts(row, person)
 
-    def _after(self, work: Work, header: Header, provenance: Provenance, now: datetime) -> None:
+    def _after(self, work: Work, found: Scanned, provenance: Provenance, now: datetime) -> None:
         """What follows of an arrival: completion is looked at later, or at once; a person's act is audited."""
-        clinic = provenance.clinic_id
+        clinic, header = provenance.clinic_id, found.header
         if provenance.association:
             work.run(QUERIES["saw_association"], id=provenance.association, now=now)
         if provenance.actor.kind != "system":
             work.audit(
                 "study:upload" if provenance.origin is not Origin.RESULT else "result:save",
                 f"study:{header.study_uid}", clinic_id=clinic, sop=header.sop_uid, door=provenance.door,
+                **(found.remade or {}),
             )  # fmt: skip
         if provenance.origin is Origin.RESULT:
             return
@@ -436,19 +455,17 @@ def complete(work: Work, clinic_id: ClinicId, study_uid: str, now: datetime, *, 
 
 # ---------------------------------------------------------------- checks
 def _check_expected(header: Header, provenance: Provenance) -> None:
-    """The data set is what command, address and group 0002 said.  Raises Mismatched."""
+    """The data set is what the command or the address said; over group 0002 it decides itself.  Raises Mismatched."""
     pairs = (
         (0x0020000D, provenance.expected_study_uid, header.study_uid),
         (0x00080016, provenance.expected_sop_class_uid, header.sop_class_uid),
         (0x00080018, provenance.expected_sop_instance_uid, header.sop_uid),
-        (0x00080016, header.meta.get(0x00020002) or None, header.sop_class_uid),
-        (0x00080018, header.meta.get(0x00020003) or None, header.sop_uid),
     )
     for tag, said, found in pairs:
         if said is not None and said != found:
             raise Mismatched(
-                "数据集与传输命令或文件头所说的不一致，未接收。请检查设备后重发。",
-                "The data set is not what the command, the address or the file's head says; it was not taken in.",
+                "数据集与传输命令或网址所说的不一致，未接收。请检查设备后重发。",
+                "The data set is not what the command or the address says; it was not taken in.",
                 {"tag": f"{tag:08X}", "said": said[:64], "found": found},
             )
 
@@ -504,8 +521,8 @@ def _study_fields(header: Header) -> dict[str, str]:
     return {
         "accession": _clean(header.text(0x00080050), 64),
         "description": _clean(header.text(0x00081030), 200),
-        "study_date": _clean(header.first(0x00080020), 16),
-        "study_time": _clean(header.first(0x00080030), 16),
+        "study_date": date_text(header.first(0x00080020)),
+        "study_time": time_text(header.first(0x00080030)),
         "zone_offset": _clean(header.first(0x00080201), 8),
         "study_id": _clean(header.text(0x00200010), 64),
         "referring": _clean(header.text(0x00080090), 200),
@@ -520,8 +537,8 @@ def _put_series(work: Work, header: Header, clinic: ClinicId) -> None:
         modality=_clean(header.first(0x00080060), 16), number=_whole(header.integer(0x00200011)),
         description=_clean(header.text(0x0008103E), 200), body_part=_clean(header.first(0x00180015), 64),
         laterality=_clean(header.first(0x00200060) or header.first(0x00200062), 16),
-        protocol=_clean(header.text(0x00181030), 200), series_date=_clean(header.first(0x00080021), 16),
-        series_time=_clean(header.first(0x00080031), 16), manufacturer=_clean(header.text(0x00080070), 200),
+        protocol=_clean(header.text(0x00181030), 200), series_date=date_text(header.first(0x00080021)),
+        series_time=time_text(header.first(0x00080031)), manufacturer=_clean(header.text(0x00080070), 200),
         station=_clean(header.text(0x00081010), 64), institution=_clean(header.text(0x00080080), 200),
     )  # fmt: skip
 

@@ -227,7 +227,7 @@ def _condition(sql: _Sql, column: Column, value: str, fuzzy: bool) -> str:
     if column.match == "uid":
         return f"{column.sql} = any({sql.bind(_several(value))})"
     if column.match == "date":
-        return _range(sql, column.sql, value, r"[0-9]{8}", "YYYYMMDD")
+        return _range(sql, column.sql, value.replace(".", ""), r"[0-9]{8}", "YYYYMMDD")
     if column.match == "time":
         return _range(sql, column.sql, value.replace(":", ""), r"[0-9]{2,6}(\.[0-9]{1,6})?", "HHMMSS")
     if column.match == "number":
@@ -260,7 +260,7 @@ def pattern(value: str) -> str:
 
 def _range(sql: _Sql, column: str, value: str, form: str, name: str) -> str:
     """``a``, ``a-b``, ``a-`` or ``-b``."""
-    low, dash, high = value.partition("-")
+    low, dash, high = (part.strip() for part in value.partition("-"))
     for part in (low, high):
         if part and not re.fullmatch(form, part):
             raise BadQuery(

@@ -154,6 +154,28 @@ class Piece:
     def sha256(self) -> str:
         return self._digest.hexdigest()
 
+    def replace_head(self, head: bytes, dataset_offset: int) -> None:
+        """The same data set behind this head, in a file of its own; flushed when it returns.  Raises NoRoom, Unavailable."""
+        other = Piece(self._spool, self.path.parent)
+        try:
+            other.write(head)
+            at = dataset_offset
+            while slab := os.pread(self._fd, SLAB_BYTES, at):
+                other.write(slab)
+                at += len(slab)
+            other.flush()
+        except BaseException:
+            other.close()
+            raise
+        self.close()
+        self.path, self._fd, self._digest, self.size, self._open = (
+            other.path,
+            other._fd,
+            other._digest,
+            other.size,
+            True,
+        )
+
     def digest_from(self, start: int) -> str:
         """sha256 of what follows this byte; read in slabs, so that a large object does not fill the memory."""
         digest = hashlib.sha256()

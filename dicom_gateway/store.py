@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from pathlib import Path
 
 from center.codes import Origin, Visibility
@@ -13,6 +13,7 @@ from center.database import Queries, Row
 from center.identity import ClinicId
 from center.patients import PatientIdentity
 from center.ports import InstanceRef, StudySummary
+from dicom_gateway.dates import date_of
 from dicom_gateway.dicom_scan import FrameMap
 
 QUERIES = Queries.load(Path(__file__).with_name("queries.sql"))
@@ -50,15 +51,6 @@ class Shelved:
 
 def frame_map_json(frames: FrameMap | None) -> str | None:
     return json.dumps(frames.as_json(), separators=(",", ":")) if frames else None
-
-
-def date_of(text: str) -> date | None:
-    """A DICOM DA (or the old 1993.04.22) as a date; None when it is none."""
-    bare = re.sub(r"[.\-/]", "", text.strip())[:8]
-    try:
-        return date(int(bare[:4]), int(bare[4:6]), int(bare[6:8]))
-    except ValueError:
-        return None
 
 
 def instant_of(day: str, clock: str, offset: str) -> datetime | None:

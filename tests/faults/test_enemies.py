@@ -25,9 +25,9 @@ pytestmark = pytest.mark.timeout(300)
 
 HTML = {"Accept": "text/html"}
 #: A flaw -> what a door may answer over HTTP: the file is refused, or taken in as it is, and the service lives on.
-REFUSED = (Flaw.TRUNCATED, Flaw.LYING_LENGTH, Flaw.EVIL_UID, Flaw.NO_STUDY_UID, Flaw.GARBAGE, Flaw.META_DIFFERS)
+REFUSED = (Flaw.TRUNCATED, Flaw.LYING_LENGTH, Flaw.EVIL_UID, Flaw.NO_STUDY_UID, Flaw.GARBAGE)
 REFUSED_BY_DIMSE = (Flaw.TRUNCATED, Flaw.GARBAGE, Flaw.EVIL_UID, Flaw.LYING_LENGTH)
-TAKEN = (Flaw.WRONG_VR, Flaw.DEEP, Flaw.NO_PREAMBLE)
+TAKEN = (Flaw.WRONG_VR, Flaw.DEEP, Flaw.NO_PREAMBLE, Flaw.META_DIFFERS)
 
 
 @pytest.fixture

@@ -1,0 +1,242 @@
+"""Odd encodings on their way in: UN of known tags, VRs that are none, heads that lie or are missing, DICOMDIR."""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+
+import pytest
+from fastapi.testclient import TestClient
+from pydicom import dcmread
+
+from center.errors import Unreadable
+from dicom_gateway import dicom_json
+from dicom_gateway.dicom_scan import frame_map, scan
+from tests.gateway import test_dicomweb as web
+from tests.gateway.conftest import House
+from tests.makers.dicom import CR_STORAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from tests.makers.oddities import (
+    big_data_set,
+    data_set,
+    element,
+    head,
+    implicit,
+    implicit_data_set,
+    item,
+    part10,
+    tag_bytes,
+    values,
+)
+
+access, app, client = web.access, web.app, web.client  # fixtures
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+PREFIX = bytes(128) + b"DICM"
+
+
+def un(tag: int, value: bytes) -> bytes:
+    return element(tag, b"UN", value)
+
+
+def un_undefined(tag: int, *items: bytes) -> bytes:
+    return tag_bytes(tag) + b"UN\x00\x00\xff\xff\xff\xff" + b"".join(items) + b"\xfe\xff\xdd\xe0" + bytes(4)
+
+
+def stow(client: TestClient, raw: bytes):
+    body, headers = web.related(raw)
+    return client.post("/dicom-web/studies", content=body, headers=headers)
+
+
+# ---------------------------------------------------------------- UN
+def test_known_tags_written_as_un_are_read_by_the_dictionary(house: House, client: TestClient) -> None:
+    raw = part10("u1", {
+        0x00080060: un(0x00080060, b"CR"), 0x00100010: un(0x00100010, "王建国".encode("gb18030")),
+        0x00280010: un(0x00280010, struct.pack("<H", 32)), 0x00080020: un(0x00080020, b"2019.03.07"),
+        0x0020000D: un(0x0020000D, values("u1")[0x0020000D][1]), 0x00080005: un(0x00080005, b"ISO_IR 100"),
+        0x00091001: un(0x00091001, b"\x01\x02"), 0x00281050: un(0x00281050, b"2000"),
+    })  # fmt: skip
+    assert stow(client, raw).status_code == 200
+    row = client.get("/dicom-web/studies", params={"StudyDate": "20190307", "PatientName": "王建国"}).json()[0]
+    assert row["00080061"]["Value"] == ["CR"]
+    metadata = client.get(f"/dicom-web/studies/{row['0020000D']['Value'][0]}/metadata").json()[0]
+    assert metadata["00080060"] == {"vr": "CS", "Value": ["CR"]}
+    assert metadata["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "王建国"}]}
+    assert metadata["00280010"] == {"vr": "US", "Value": [32]} and metadata["00281050"]["Value"] == [2000]
+    assert metadata["00091001"] == {"vr": "UN", "InlineBinary": "AQI="}  # a private one stays what it is
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_sequence_as_un_of_known_length_has_items(depth: int, explicit: bool) -> None:
+    inner = element(0x00080100, b"SH", b"CHEST") if explicit else implicit(0x00080100, b"CHEST")
+    for _ in range(depth - 1):
+        body = item(inner)
+        inner = element(0x00082218, b"SQ", body) if explicit else implicit(0x00082218, body)
+    for written in (un(0x00082218, item(inner)), un_undefined(0x00082218, item(inner))):
+        metadata = dicom_json.metadata(scan(part10("u2", {0x00082218: written})))
+        for _ in range(depth):
+            metadata = metadata["00082218"]["Value"][0]
+        assert metadata["00080100"] == {"vr": "SH", "Value": ["CHEST"]}
+
+
+def test_bytes_that_are_no_items_stay_bytes() -> None:
+    metadata = dicom_json.metadata(scan(part10("u3", {0x00082218: un(0x00082218, b"anything")})))
+    assert metadata["00082218"]["vr"] == "UN" and metadata["00280010"]["Value"] == [32]
+
+
+@pytest.mark.parametrize("blank", [b"", b"    ", b"\x00\x00", b" \x00"])
+def test_empty_means_missing(house: House, client: TestClient, blank: bytes) -> None:
+    raw = part10("e1", {
+        t: element(t, vr, blank) for t, vr in ((0x00080005, b"CS"), (0x00080020, b"DA"), (0x00080030, b"TM"), (0x00080050, b"SH"), (0x00100010, b"PN"), (0x00100020, b"LO"), (0x00100030, b"DA"), (0x00100040, b"CS"), (0x00200011, b"IS"), (0x00200013, b"IS"), (0x00280008, b"IS"), (0x00281050, b"DS"))
+    })  # fmt: skip
+    assert stow(client, raw).status_code == 200
+    assert house.rows("select local_id, name, sex, birth_date from center.patient") == [
+        {"local_id": "", "name": "", "sex": "", "birth_date": None}
+    ]
+    found = client.get("/dicom-web/instances").json()[0]
+    assert "Value" not in found["00080020"] and "Value" not in found["00200013"] and found["00280008"]["Value"] == [1]
+    metadata = client.get(f"/dicom-web/studies/{found['0020000D']['Value'][0]}/metadata").json()[0]
+    assert metadata["00100020"] == {"vr": "LO"} and metadata["00281050"] == {"vr": "DS"}
+
+
+# ---------------------------------------------------------------- value representations
+VRS = (b"  ", b"??", b"us", b"\x00\x00", b"OX", b"--", b"\xff\xff", b"U ", b"ZZ")
+
+
+@pytest.mark.parametrize("vr", VRS)
+@pytest.mark.parametrize("long", [False, True])
+def test_a_vr_that_is_none_is_read_by_the_dictionary(vr: bytes, long: bool) -> None:
+    odd = element(0x00280120, vr, struct.pack("<H", 63), long=long)
+    raw = part10("v1", {0x00280120: odd})
+    header = scan(raw)
+    metadata = dicom_json.metadata(header)
+    assert metadata["00280120"] == {"vr": "US", "Value": [63]}
+    places = frame_map(header)
+    assert places is not None and raw[places.offset :][: places.frame_bytes] == values("v1")[0x7FE00010][1]
+
+
+@pytest.mark.parametrize("vr", [b"  ", b"??", b"QQ", b"lo"])
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("tag", [0x00080070, 0x00091001, 0x00104000, 0x00282110])
+@pytest.mark.parametrize("value", [b"", b"value ", b"\x28\x00\x00\x00"])
+def test_it_may_be_anywhere_and_of_any_length(vr: bytes, long: bool, tag: int, value: bytes) -> None:
+    raw = part10("v2", {tag: element(tag, vr, value, long=long)})
+    assert scan(raw).elements.keys() == {*values("v2"), tag}
+    nested = element(
+        0x00082218, b"SQ", item(element(0x00080100, b"SH", b"A "), element(tag | 0x8000, vr, value, long=long))
+    )
+    assert len(scan(part10("v3", {0x00082218: nested})).elements[0x00082218].items or ()) == 1
+
+
+@pytest.mark.parametrize("vr", [b"OV", b"SV", b"UV", b"OD", b"OL", b"UC", b"UR"])
+def test_vrs_of_later_editions_have_32_bits(vr: bytes) -> None:
+    header = scan(part10("v4", {0x00091001: element(0x00091001, vr, struct.pack("<Q", 7))}))
+    metadata = dicom_json.metadata(header)["00091001"]
+    assert metadata["vr"] == vr.decode() and (vr not in (b"SV", b"UV") or metadata["Value"] == [7])
+
+
+def test_an_element_without_vr_among_others_is_read() -> None:
+    raw = part10("v5", {0x00081030: implicit(0x00081030, b"CT CHEST"), 0x00101010: implicit(0x00101010, b"")})
+    assert scan(raw).text(0x00081030) == "CT CHEST" and scan(raw).frames == 1
+
+
+def test_a_delimiter_too_many_is_passed_over() -> None:
+    stray = b"\xfe\xff\x0d\xe0" + bytes(4)
+    raw = part10("v6", {0x00082218: element(0x00082218, b"SQ", item(element(0x00080100, b"SH", b"A "), stray))})
+    assert scan(raw).elements[0x00082218].items and scan(raw).frames == 1
+
+
+def test_it_is_stored_as_it_came(house: House, client: TestClient) -> None:
+    raw = part10("v7", {0x00280120: element(0x00280120, b"  ", struct.pack("<H", 63), long=False)})
+    assert stow(client, raw).status_code == 200
+    found = client.get("/dicom-web/instances").json()[0]
+    path = "/dicom-web" + "/".join(["", "studies", found["0020000D"]["Value"][0], "series", found["0020000E"]["Value"][0], "instances", found["00080018"]["Value"][0]])  # fmt: skip
+    assert (
+        web.parts_of(client.get(path, headers={"accept": 'multipart/related; type="application/dicom"'}))[0][1] == raw
+    )
+    frame = client.get(path + "/frames/1", headers={"accept": web.FRAMES})
+    assert web.parts_of(frame)[0][1] == values("v7")[0x7FE00010][1]
+
+
+# ---------------------------------------------------------------- heads
+@pytest.mark.parametrize(
+    ("name", "syntax", "raw"),
+    [
+        ("another instance", EXPLICIT_LITTLE, PREFIX + head("h1", sop_uid="1.2.3.4.5") + data_set("h1")),
+        ("another class", EXPLICIT_LITTLE, PREFIX + head("h1", sop_class="1.2.840.10008.5.1.4.1.1.7") + data_set("h1")),
+        ("no syntax", EXPLICIT_LITTLE, PREFIX + head("h1", syntax=None) + data_set("h1")),
+        ("no syntax, implicit", IMPLICIT_LITTLE, PREFIX + head("h1", syntax=None) + implicit_data_set("h1")),
+        ("no syntax, big", EXPLICIT_BIG, PREFIX + head("h1", syntax=None) + big_data_set("h1")),
+        ("says implicit", EXPLICIT_LITTLE, PREFIX + head("h1", syntax=IMPLICIT_LITTLE) + data_set("h1")),
+        ("says explicit", IMPLICIT_LITTLE, PREFIX + head("h1") + implicit_data_set("h1")),
+        ("says little", EXPLICIT_BIG, PREFIX + head("h1") + big_data_set("h1")),
+        ("a letters-only head", EXPLICIT_LITTLE, PREFIX + data_set("h1")),
+        ("no preamble", EXPLICIT_LITTLE, head("h1") + data_set("h1")),
+        ("no preamble, implicit", IMPLICIT_LITTLE, head("h1", syntax=IMPLICIT_LITTLE) + implicit_data_set("h1")),
+        ("no preamble but DICM", EXPLICIT_LITTLE, b"DICM" + head("h1") + data_set("h1")),
+        ("no letters", EXPLICIT_LITTLE, bytes(128) + head("h1") + data_set("h1")),
+        ("nothing", EXPLICIT_LITTLE, data_set("h1")),
+        ("nothing, implicit", IMPLICIT_LITTLE, implicit_data_set("h1")),
+        ("nothing, big", EXPLICIT_BIG, big_data_set("h1")),
+        ("nothing, group length first", EXPLICIT_LITTLE, data_set("h1", {0x00080000: (b"UL", struct.pack("<I", 200))})),
+        ("nothing, old recognition code", IMPLICIT_LITTLE, implicit(0x00080000, b"\x10\x01\x00\x00") + implicit(0x00080001, b"\x00\x10\x00\x00") + implicit_data_set("h1")),
+    ],
+)  # fmt: skip
+def test_the_data_set_decides_over_its_head(
+    house: House, client: TestClient, name: str, syntax: str, raw: bytes
+) -> None:
+    answer = stow(client, raw)
+    assert answer.status_code == 200, (name, answer.text)
+    sop = values("h1")[0x00080018][1].decode()
+    assert answer.json()["00081199"]["Value"][0]["00081155"]["Value"] == [sop]
+    row = house.rows("select sop_uid, transfer_syntax, sop_class_uid from gateway.instance")
+    assert row == [{"sop_uid": sop, "transfer_syntax": syntax, "sop_class_uid": CR_STORAGE}]
+    said = house.rows(
+        "select detail ->> 'head_from_data_set' as why, length(detail ->> 'arrived_sha256') as n from center.audit"
+        " where act = 'study:upload'"
+    )
+    assert said[0]["why"] and said[0]["n"] == 64
+    found = client.get("/dicom-web/instances").json()[0]
+    path = f"/dicom-web/studies/{found['0020000D']['Value'][0]}/series/{found['0020000E']['Value'][0]}/instances/{sop}"
+    whole = web.parts_of(client.get(path, headers={"accept": 'multipart/related; type="application/dicom"'}))[0][1]
+    held = dcmread(BytesIO(whole))
+    assert (held.file_meta.MediaStorageSOPInstanceUID, held.file_meta.TransferSyntaxUID) == (sop, syntax)
+    assert held.PatientName == "Odd^Seed" and held.pixel_array.shape == (32, 32)
+    assert client.get(f"{path}/rendered").status_code == 200
+    assert stow(client, raw).status_code == 200 and len(house.rows("select 1 from gateway.instance")) == 1  # the same
+
+
+def test_a_head_whose_length_lies_is_read_and_kept(house: House, client: TestClient) -> None:
+    for n, length in enumerate((0, 4, 9999)):
+        raw = PREFIX + head(f"g{n}", group_length=length) + data_set(f"g{n}")
+        assert stow(client, raw).status_code == 200
+    assert len(house.rows("select 1 from gateway.instance")) == 3
+
+
+def test_a_good_head_stays_byte_for_byte(house: House, client: TestClient) -> None:
+    raw = part10("k1")
+    assert stow(client, raw).status_code == 200 and scan(raw).noted == ()
+    assert "head_from" not in str(house.rows("select detail from center.audit where act = 'study:upload'"))
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x08\x00", b"\x08\x00\x05\x00CS\x0a\x00ISO", b"\x08\x00\x10\x00" * 40, b"%PDF-1.4" + bytes(300), b"DICM", bytes(400)])  # fmt: skip
+def test_what_is_no_data_set_is_refused(raw: bytes) -> None:
+    with pytest.raises(Unreadable):
+        scan(raw)
+
+
+# ---------------------------------------------------------------- DICOMDIR
+def dicomdir(seed: str = "dir") -> bytes:
+    records = element(0x00041220, b"SQ", item(element(0x00041430, b"CS", b"PATIENT")))
+    body = element(0x00041130, b"CS", b"DISC") + records
+    return PREFIX + head(seed, sop_class="1.2.840.10008.1.3.10") + body
+
+
+def test_a_dicomdir_is_an_index_and_said_so(house: House, client: TestClient) -> None:
+    raw = dicomdir()
+    for one in (raw, raw[132:], raw[raw.index(b"\x04\x00\x30\x11") :]):
+        answer = stow(client, one)
+        assert answer.status_code == 400 and "DICOMDIR" in answer.json()["zh"] and "DICOMDIR" in answer.json()["en"]
+        assert answer.json()["facts"] == {"kind": "dicomdir"}
+    body, headers = web.related(raw, part10("beside"))
+    answer = client.post("/dicom-web/studies", content=body, headers=headers)
+    assert answer.status_code == 202 and len(answer.json()["00081199"]["Value"]) == 1
