@@ -590,14 +590,14 @@ def _frame_bits(header: Header) -> int:
         bits = 32
     elif 0x7FE00009 in header.elements:
         bits = 64
-    if header.first(0x00280004) == "YBR_FULL_422":
-        return rows * columns * 2 * 8
     return rows * columns * samples * bits
 
 
 def _native_map(header: Header, frames: int) -> FrameMap | None:
     element = next(header.elements[t] for t in sorted(_PIXEL_TAGS) if t in header.elements)
     bits = _frame_bits(header)
+    if header.first(0x00280004) == "YBR_FULL_422" and bits * frames // 8 > element.length:
+        bits = bits * 2 // 3  # two bytes a pixel, unless all three are there under that name
     if bits <= 0 or (bits * frames + 7) // 8 > element.length:
         return None
     if bits % 8:

@@ -23,9 +23,12 @@ FRAME_TYPES: Final = {
     "1.2.840.10008.1.2.4.201": "image/jphc", "1.2.840.10008.1.2.4.202": "image/jphc",
     "1.2.840.10008.1.2.4.203": "image/jphc", "1.2.840.10008.1.2.4.110": "image/jxl",
     "1.2.840.10008.1.2.4.111": "image/jxl", "1.2.840.10008.1.2.4.112": "image/jxl",
-    "1.2.840.10008.1.2.5": "image/dicom-rle", "1.2.840.10008.1.2.4.100": "video/mpeg",
-    "1.2.840.10008.1.2.4.101": "video/mpeg", "1.2.840.10008.1.2.4.102": "video/mp4",
-    "1.2.840.10008.1.2.4.103": "video/mp4",
+    "1.2.840.10008.1.2.5": "image/dicom-rle",
+}  # fmt: skip
+#: MPEG-2, MPEG-4 AVC and HEVC, each also in fragments ("....1"): one stream, no frames apart (PS3.5 8.2.5 to 8.2.8).
+VIDEO: Final = {
+    f"1.2.840.10008.1.2.4.{number}{fragmented}": "video/mpeg" if number < 102 else "video/mp4"
+    for number in range(100, 109) for fragmented in ("", ".1")
 }  # fmt: skip
 _PLAIN: Final = frozenset({EXPLICIT_LITTLE, IMPLICIT_LITTLE})
 

@@ -170,7 +170,7 @@ class Shelf:
 
     def _frame_body(self, one: Shelved, number: int, form: Form) -> Iterator[bytes]:
         if form.decode:
-            return iter([rendering.decoded_frame(self.frame_dataset(one, number))])
+            return iter([rendering.decoded_frame(self.frame_of(one, number))])
         pieces = self._stored_frame(one, number)
         if one.transfer_syntax == EXPLICIT_BIG:
             width = 2 if _bits(one) == 16 else 4 if _bits(one) == 32 else 1
@@ -213,15 +213,13 @@ class Shelf:
             start = inner.offset + (number - 1) * inner.frame_bytes
             return bytes(header.buffer[start : start + inner.frame_bytes])
 
-    def frame_dataset(self, one: Shelved, number: int):
-        """A data set of one frame for decoding; what it needs beside the pixels comes from the kept metadata."""
-        frame = b"".join(self._stored_frame(one, number))
+    def frame_of(self, one: Shelved, number: int) -> rendering.Frame:
+        """One frame for decoding; what it needs beside the pixels comes from the kept metadata."""
+        content = b"".join(self._stored_frame(one, number))
         if one.transfer_syntax == EXPLICIT_BIG:
-            frame = little_endian(frame, 2 if _bits(one) == 16 else 1)
+            content = little_endian(content, max(1, _bits(one) // 8))
         metadata = unpack(one.metadata or b"")
-        return rendering.frame_dataset(
-            metadata, one.transfer_syntax, frame, number, lambda uri: self._bulk_of(one, uri)
-        )
+        return rendering.frame_of(metadata, one.transfer_syntax, content, number, lambda uri: self._bulk_of(one, uri))
 
     # ---------------------------------------------------------------- values
     def bulk(self, one: Shelved, path: str) -> tuple[str, Iterator[bytes]]:

@@ -347,7 +347,7 @@ def _picture_routes(routes: APIRouter, ask: Ask, shelf: wado.Shelf) -> None:
             kind, query.get("viewport", ""), query.get("window", ""), query.get("quality", ""), default
         )
         shelf.check_frames(one, [number])
-        return Response(rendering.rendered(shelf.frame_dataset(one, number), look), media_type=kind, headers=_KEPT)
+        return Response(rendering.rendered(shelf.frame_of(one, number), look), media_type=kind, headers=_KEPT)
 
     def middle(asking: Asking, study: str, series: str | None = None) -> Shelved:
         found = [s for s in shelf.find(asking.actor, asking.scope, study, series, metadata=True) if s.frames]
