@@ -24,6 +24,7 @@ from center.reads import (
     Measurement,
     MedianWaveform,
     PreliminaryRead,
+    Reason,
     StatementLine,
 )
 from dicom_gateway.result_parts import MANUFACTURER, of_study, part10, put_uid, source_of, stamp
@@ -71,6 +72,8 @@ _GLOBAL: Final = {
     "qrs_axis": ("2:16132", "QRS axis"),
     "t_axis": ("2:16136", "T axis"),
 }
+_FILE_ISSUES: Final = Coded("FILE_ISSUES", "99HELAN", "What is known of the recording's file")
+_MOST_ISSUES: Final = 50
 _MANDATORY: Final = ("heart_rate", "qt_interval", "pr_interval", "qrs_duration", "rr_mean")
 #: TID 3714: CID 3687 (durations) and 3690 (voltages) by lead.
 _BY_LEAD: Final = {
@@ -196,6 +199,8 @@ def _content(read: PreliminaryRead, headers: list[SourceHeader]) -> list[bytes]:
         items.append(container("CONTAINS", Coded("121070", "DCM", "Findings"), map(_statement, read.statements)))
     if read.critical is not None:
         items.append(_critical(read.critical))
+    if read.issues:
+        items.append(container("CONTAINS", _FILE_ISSUES, map(_issue, read.issues[:_MOST_ISSUES])))
     if summary := [_SUMMARY[s.key] for s in read.statements if s.key in _SUMMARY]:
         concluded = [code_item("CONTAINS", _FINDING, concept) for concept in summary]
         items.append(container("CONTAINS", Coded("55112-7", "LN", "Summary"), concluded))
@@ -276,6 +281,11 @@ def _critical(critical: Critical) -> bytes:
     )  # fmt: skip
     name = Coded("CRITICAL", "99HELAN", "Critical value rules")
     return container("CONTAINS", name, [graded, *map(_rule, critical.rules)])
+
+
+def _issue(issue: Reason) -> bytes:
+    """What is known of the file: its code and the words in both languages."""
+    return _text("FILE_ISSUE", "What is known of the file", f"{issue.code}: {issue.zh} | {issue.en}")
 
 
 def _rule(rule: CriticalRule) -> bytes:

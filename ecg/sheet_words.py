@@ -23,6 +23,7 @@ from center.reads import (
 Language = Literal["zh", "en"]
 
 _MOST_DEVICE_LINES: Final = 30
+_MOST_ISSUES, _MOST_ISSUE = 12, 300
 _UNITS: Final = {
     "/min": ("次/分", "/min"),
     "1/min": ("次/分", "/min"),
@@ -97,6 +98,7 @@ class SheetWords:
     rules: tuple[Said, ...]
     said: tuple[Said, ...]
     more: str
+    file: tuple[str, ...] = ()
 
 
 def words_of(read: PreliminaryRead, lang: Language) -> SheetWords:
@@ -113,6 +115,7 @@ def words_of(read: PreliminaryRead, lang: Language) -> SheetWords:
         alarm=t[critical.tier] if critical else "",
         profile=f"{critical.profile} {critical.version}" if critical else "",
         not_read=t["not_read"].format(reason) if read.outcome is not Outcome.READ else "",
+        file=tuple((i.zh if lang == "zh" else i.en)[:_MOST_ISSUE] for i in read.issues[:_MOST_ISSUES]),
         measured=block,
         others=tuple((_name(m, lang), amount(m.value, m.unit, lang)) for m in overall.values()),
         leads=tuple(lead for lead in _LEADS if any(m.lead == lead for m in read.measurements)),

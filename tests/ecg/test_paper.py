@@ -22,10 +22,10 @@ from PIL import Image
 from center.reads import DeviceLine, PreliminaryRead, Tier
 from ecg.paper import sheet_pdf
 from ecg.sheet import LAYOUTS, sheet_svg
-from ecg.sheet_words import amount, device_words, number, words_of
+from ecg.sheet_words import Language, amount, device_words, number, words_of
 from ecg.signal import STANDARD_LEADS, DeviceNote, EcgSignal, Filters
 from tests.makers.ecg import make_ecg
-from tests.makers.ecg_reads import POOR, ecg_read
+from tests.makers.ecg_reads import ISSUES, POOR, ecg_read
 
 AT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 WHO = ["祁连升", "男 · 61 岁", "病历号 31020558"]
@@ -256,3 +256,11 @@ def test_numbers_are_told_to_their_units_decimals() -> None:
 def test_a_measurement_that_is_not_there_is_a_dash_and_never_a_zero() -> None:
     read: PreliminaryRead = replace(ecg_read(), measurements=())
     assert {value for _, value in words_of(read, "zh").measured} == {"—"}
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_what_is_known_of_the_file_is_printed_with_the_read(lang: Language) -> None:
+    pdf = sheet_pdf(make_ecg(1), printed_at=AT, read=replace(ecg_read(), issues=ISSUES), lang=lang)
+    text = "".join("".join(page.extract_text().split()) for page in pypdf.PdfReader(io.BytesIO(pdf)).pages)
+    for issue in ISSUES:
+        assert "".join((issue.zh if lang == "zh" else issue.en).split()) in text

@@ -17,7 +17,7 @@ from dicom_gateway.result_uids import median_uids, read_uids
 from dicom_gateway.source_header import SourceHeader
 from ecg.formats.dicom import read_dicom
 from tests.gateway.test_results import dciodvfy, header, kept
-from tests.makers.ecg_reads import LEADS, POOR, ecg_read
+from tests.makers.ecg_reads import ISSUES, LEADS, POOR, ecg_read
 
 BARE = replace(ecg_read(Tier.YELLOW), measurements=(), statements=(), device=())
 ZONE = "Asia/Shanghai"
@@ -74,6 +74,15 @@ def test_a_mandatory_value_that_is_not_there_says_so_and_is_no_zero() -> None:
     assert "2:15872" not in numbers(overall)
     empty = [i for i in overall.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "2:15872"]
     assert not empty[0].MeasuredValueSequence and empty[0].NumericValueQualifierCodeSequence[0].CodeValue == "114006"
+
+
+def test_what_is_known_of_the_file_is_told_in_both_languages(tmp_path: Path) -> None:
+    read = replace(ecg_read(), issues=ISSUES)
+    assert dciodvfy(ecg_results.ecg_read_as_sr(kept(read), [recording()], ZONE), tmp_path) == []
+    (told,) = containers(report(read), "FILE_ISSUES")
+    words = [item.TextValue for item in told.ContentSequence]
+    assert words == [f"{issue.code}: {issue.zh} | {issue.en}" for issue in ISSUES]
+    assert containers(report(ecg_read()), "FILE_ISSUES") == []
 
 
 def test_statements_tier_and_evidence_are_there_in_both_languages() -> None:

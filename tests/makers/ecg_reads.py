@@ -60,6 +60,12 @@ _GLOBAL = (
 )
 
 
+ISSUES = (
+    Reason("uncalibrated", "导联 II 未标定，幅度不可靠。", "Lead II is uncalibrated; its amplitude is not reliable."),
+    Reason("unproven_format", "CSV：没有样本验证。", "CSV: no sample from a device was at hand."),
+)
+
+
 def ecg_read(
     tier: Tier = Tier.GREEN, *, digest: str = "ef" * 32, refused: Reason | None = None, rate: float = 71.5
 ) -> PreliminaryRead:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, cast
 
 import numpy as np
+import pydicom
 
 from center.codes import Origin, Visibility
 from center.identity import Actor, ClinicId
 from center.patients import PatientIdentity
 from center.ports import InstanceRef, Reads, StoredRead, StudyIndex, StudySummary
-from center.reads import Abstention, ModelInput, PreliminaryRead, Tier
-from ecg.room import read_ecg, write_dicom
+from center.reads import Abstention, ModelInput, Outcome, PreliminaryRead, Tier
+from ecg.room import read_ecg, read_files, write_dicom
 from ecg.signal import DeviceNote, EcgSignal
 from portal.inputs import Source, StudyInputs, model_input
 from tests.makers.ecg import IDENTITY, make_ecg, make_ecg_dicom
@@ -129,3 +131,22 @@ def test_of_two_recordings_in_a_study_the_one_that_alarms_is_told() -> None:
         assert answer.quality["recordings"] == 2
     both = [model_input("2.25.1", order) for order in (sources, sources[::-1])]
     assert len({one.input_digest for one in both if isinstance(one, ModelInput)}) == 1
+
+
+def test_what_was_known_of_an_uploads_file_is_in_the_read_of_its_wrapping() -> None:
+    rows = [",".join(f"{value:.3f}" for value in row) for row in make_ecg(1).samples.T.tolist()]
+    table = "\n".join(["Sampling rate: 500 Hz", "Unit: mV", ",".join(make_ecg(1).leads), *rows, ""]).encode()
+    content = write_dicom(read_files({"a.csv": table}), replace(IDENTITY, recorded_at="2026-01-02T03:04:05"))
+    given = House([study("now", 0)], content=content).given()
+    assert [issue.code for issue in read_ecg(given).issues] == ["unproven_format"]
+
+
+def test_a_breath_is_no_ecg_and_nobody_is_called() -> None:
+    dataset = pydicom.dcmread(BytesIO(make_ecg_dicom()))
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.9.6.1"
+    out = BytesIO()
+    dataset.save_as(out)
+    read = read_ecg(House([study("now", 0)], content=out.getvalue()).given())
+    assert (read.outcome, read.tier, read.critical_findings) == (Outcome.ABSTAINED, None, ())
+    assert read.reason is not None
+    assert read.reason.code == "not_an_ecg"

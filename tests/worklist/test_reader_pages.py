@@ -23,7 +23,7 @@ from center.patients import PatientIdentity
 from center.reads import Decision, Tier
 from portal.signin import web as signin
 from tests.house import PASSWORD, browser, csrf_of, house, people, signed_in
-from tests.makers.ecg_reads import POOR, ecg_read
+from tests.makers.ecg_reads import ISSUES, POOR, ecg_read
 from tests.worklist.bench import ABSTAINED, SHIGOU, Bench, ahead, finding, make_bench
 from worklist.records import CaseRow
 from worklist.web import case, report, worklist
@@ -581,6 +581,15 @@ def test_an_ecgs_read_shows_numbers_statements_evidence_tier_and_the_devices_own
                    "J+60", "设备自带", "Normal sinus rhythm", "PR 166 ms", "中国心电图危急值专家共识 2017", "打印"):  # fmt: skip
         assert wanted in page, wanted
     assert "/ecg/sheet/shigou/" in page and ".pdf" in page
+
+
+def test_what_is_known_of_the_file_stands_beside_the_tier_in_both_languages(all_of_it: House) -> None:
+    who, found = all_of_it.held(modalities=frozenset({"ECG"}))
+    all_of_it.bench.tell(found, replace(ecg_read(Tier.YELLOW), issues=ISSUES))
+    for lang, words in (("zh", [issue.zh for issue in ISSUES]), ("en", [issue.en for issue in ISSUES])):
+        page = who.page(f"/cases/{found.case_id}?lang={lang}")
+        for wanted in (*words, 'data-issue="uncalibrated"'):
+            assert wanted in page, wanted
 
 
 def test_a_red_tier_stands_at_the_top_as_a_machines_guess_and_must_be_answered(all_of_it: House) -> None:

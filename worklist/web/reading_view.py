@@ -21,6 +21,7 @@ from center.reads import (
     Measurement,
     Outcome,
     PreliminaryRead,
+    Reason,
 )
 from worklist import gate, routing
 from worklist.lifecycle import FINISHED, HELD, AlertState, CaseMove, CaseState, ReportState
@@ -94,6 +95,7 @@ class ReadView:
     measurements: tuple[Measurement, ...]
     critical: Critical | None = None
     device: tuple[DeviceLine, ...] = ()
+    issues: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,7 @@ def _read(stored: StoredRead, case_id: str, answers: dict[tuple[str, str], Verdi
         measurements=_main(read) if read.outcome is Outcome.READ else (),
         critical=read.critical,
         device=read.device,
+        issues=read.issues,
     )
 
 
