@@ -1,38 +1,33 @@
-"""Clinics, people, sign-in: passwords by argon2, lock-out, a second factor, sessions and API tokens -> Actor."""
+"""Clinics, people, sign-in: passwords, a second factor, sessions and API tokens -> Actor."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import secrets
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import argon2
 import pyotp
 from pyotp.totp import TOTP
+from pyotp.utils import strings_equal
 
+from center import lockout, passwords
 from center.codes import Role, Service
 from center.database import Database, Row, Work
-from center.errors import Failure, Invalid, NotFound, OverLimit, Stranger
+from center.errors import Failure, Invalid, NotFound, Stranger
 from center.identity import SYSTEM, Actor, ClinicId, Membership, PersonId, Reading
 from center.ports import Clock, Identifiers
 
-#: Wrong passwords in a row before the account is locked, and for how long.
-FAILURES_ALLOWED = 5
-LOCKED_FOR = timedelta(minutes=15)
 #: A session ends this long after it was last used, and in any case after the second time.
 IDLE_FOR = timedelta(minutes=60)
 SESSION_FOR = timedelta(hours=12)
-#: 19 MiB, t=2, p=1: OWASP's first choice for argon2id; two at once keep the machine usable.
-_HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-_HASHING = threading.BoundedSemaphore(2)
-_NOBODY = _HASHER.hash(secrets.token_urlsafe(16))  # spends the same time on unknown names
-MIN_PASSWORD = 10
+#: Told to the processes that hold open streams: this person's end now.
+ACCESS_ENDED = "AccessEnded"
+#: Wrong passwords when signing, in a row, before his sessions end: who has his desk but not his password signs nothing.
+SIGNING_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,68 +59,84 @@ class Accounts:
         self._identifiers = identifiers
 
     # ------------------------------------------------------------ signing in
-    def sign_in(self, login: str, password: str, code: str = "") -> SignedIn:
-        """A new session.  Raises WrongCredentials, OverLimit (locked)."""
+    def sign_in(self, login: str, password: str, code: str = "", address: str = "") -> SignedIn:
+        """A new session.  address: where he sits, for the lock-out.  Raises WrongCredentials, OverLimit (locked)."""
         login = login.strip().lower()
         now = self._clock.now()
         with self._database.transaction(SYSTEM) as work:
+            lockout.refuse_locked(work, login, address, now)
             person = work.one("select * from center.person where login = %(login)s", login=login)
-        if person is not None and person["locked_until"] and person["locked_until"] > now:
-            raise _locked(person["locked_until"], now)
-        fits = _verify(person["hash"] if person else _NOBODY, password)
-        if person is None or person["status"] != "active" or not fits or not _second_factor(person, code, now):
-            self._note_failure(login, person, now)
+        fits = passwords.fits_of_stranger(person["hash"] if person else None, password)
+        if person is None or person["status"] != "active" or not fits or not self._second_factor(person, code, now):
+            with self._database.transaction(SYSTEM) as work:
+                failures = lockout.note_failure(work, login, address, now)
+                known = person["person_id"] if person else "unknown"
+                work.audit("session:refused", f"person:{known}", failures=failures)
             raise WrongCredentials("账号或密码不对。", "The name or password is wrong.")
-        return self._new_session(person, now)
+        return self._new_session(person, address, now)
 
-    def _new_session(self, person: Row, now: datetime) -> SignedIn:
+    def _new_session(self, person: Row, address: str, now: datetime) -> SignedIn:
         token, csrf = self._identifiers.token() + secrets.token_urlsafe(16), secrets.token_urlsafe(24)
         with self._database.transaction(SYSTEM) as work:
-            _refuse_locked(work, person["person_id"], now)
+            # asked again: of many guesses sent at once, those after the lock count for nothing
+            lockout.refuse_locked(work, person["login"], address, now)
+            lockout.note_success(work, person["login"], address, now)
             work.run(
                 "insert into center.session (hash, person_id, csrf, created_at, expires, seen_at)"
                 " values (%(hash)s, %(person)s, %(csrf)s, %(now)s, %(expires)s, %(now)s)",
                 hash=_digest(token), person=person["person_id"], csrf=csrf, now=now, expires=now + SESSION_FOR,
             )  # fmt: skip
-            work.run(
-                "update center.person set failures = 0, locked_until = null where person_id = %(p)s",
-                p=person["person_id"],
-            )
-            actor = _actor(work, person)
+            actor = _actor(work, person, now)
         with self._database.transaction(actor) as work:
             work.audit("session:begin", f"person:{actor.person_id}")
         return SignedIn(token, csrf, actor)
 
-    def _note_failure(self, login: str, person: Row | None, now: datetime) -> None:
+    def _second_factor(self, person: Row, code: str, now: datetime) -> bool:
+        """No second factor, or a code of this moment that was not used before."""
+        if not person["totp"]:
+            return True
+        step = _step_of(person["totp"], code.strip(), now)
+        if step is None:
+            return False
         with self._database.transaction(SYSTEM) as work:
-            if person is None:
-                work.audit("session:refused", "person:unknown")
-                return
-            row = work.one(
-                "update center.person set failures = failures + 1, locked_until = case when failures + 1 >= %(n)s"
-                " then %(until)s else locked_until end where person_id = %(p)s returning failures",
-                n=FAILURES_ALLOWED, until=now + LOCKED_FOR, p=person["person_id"],
-            )  # fmt: skip
-            failures = row["failures"] if row else 0
-            if failures >= FAILURES_ALLOWED:
-                work.run("update center.person set failures = 0 where person_id = %(p)s", p=person["person_id"])
-            work.audit("session:refused", f"person:{person['person_id']}", failures=failures)
+            return work.run(
+                "update center.person set totp_step = %(s)s where person_id = %(p)s and totp_step < %(s)s",
+                s=step, p=person["person_id"],
+            ) == 1  # fmt: skip
 
     def check_password(self, person_id: str, password: str) -> None:
-        """Returns when it is this person's; counts towards the lock-out.  Raises WrongCredentials, OverLimit."""
-        now = self._clock.now()
-        with self._database.transaction(SYSTEM) as work:
-            person = work.one("select * from center.person where person_id = %(p)s", p=person_id)
-        if person is not None and person["locked_until"] and person["locked_until"] > now:
-            raise _locked(person["locked_until"], now)
-        if person is None or not _verify(person["hash"], password):
-            self._note_failure("", person, now)
-            raise WrongCredentials("密码不对。", "The password is wrong.")
-        with self._database.transaction(SYSTEM) as work:
-            _refuse_locked(work, person_id, now)
+        """Returns when it is this person's, who is signed in.  What strangers try at the sign-in form is no matter here.
 
-    def session(self, token: str) -> Session:
-        """Who holds this cookie.  Raises Stranger."""
+        After ``SIGNING_FAILURES`` wrong ones his sessions end.  Raises WrongCredentials, OverLimit (too many at once).
+        """
+        with self._database.transaction(SYSTEM) as work:
+            person = work.one("select * from center.person where person_id = %(p)s and status = 'active'", p=person_id)
+        right = person is not None and passwords.fits(person["hash"], password)
+        with self._database.transaction(SYSTEM) as work:
+            row = work.one(
+                "update center.person set failures = case when %(right)s then 0 else failures + 1 end"
+                " where person_id = %(p)s returning failures",
+                right=right, p=person_id,
+            )  # fmt: skip
+            failures = int(row["failures"]) if row else 0
+            if not right:
+                work.audit("password:refused", f"person:{person_id}", failures=failures)
+            if failures >= SIGNING_FAILURES:
+                work.run("update center.person set failures = 0 where person_id = %(p)s", p=person_id)
+                _end_sessions(work, person_id)
+        if failures >= SIGNING_FAILURES:
+            raise WrongCredentials(
+                "密码连续输错，已退出登录。草稿已保存，请重新登录。",
+                "Wrong too often: you are signed out. Your draft is kept; sign in again.",
+            )
+        if not right:
+            raise WrongCredentials("密码不对。", "The password is wrong.")
+
+    def session(self, token: str, *, used: bool = True) -> Session:
+        """Who holds this cookie.  used: somebody did something; an open page alone keeps no session alive.
+
+        Raises Stranger.
+        """
         now = self._clock.now()
         with self._database.transaction(SYSTEM) as work:
             row = work.one(
@@ -135,9 +146,9 @@ class Accounts:
             )  # fmt: skip
             if row is None:
                 raise _stranger()
-            if now - row["seen_at"] > timedelta(seconds=60):
+            if used and now - row["seen_at"] > timedelta(seconds=60):
                 work.run("update center.session set seen_at = %(now)s where hash = %(h)s", now=now, h=_digest(token))
-            return Session(_actor(work, row), row["csrf"], row["preferences"])
+            return Session(_actor(work, row, now), row["csrf"], row["preferences"])
 
     def sign_out(self, token: str) -> None:
         with self._database.transaction(SYSTEM) as work:
@@ -154,7 +165,7 @@ class Accounts:
             )  # fmt: skip
             if row is None:
                 raise _stranger()
-            return _actor(work, row, kind="program")
+            return _actor(work, row, now, kind="program")
 
     def prefer(self, actor: Actor, **changes: str) -> None:
         """Keeps theme, density or language for this person."""
@@ -206,13 +217,13 @@ class Accounts:
             raise Invalid(
                 "登录名用小写字母、数字、点、- 和 _。", "A login is lower-case letters, digits, dots, - and _."
             )
-        _strong(password)
+        kept = passwords.hashed(password)
         person_id, secret = self._identifiers.new(), pyotp.random_base32() if totp else ""
         with self._database.transaction(SYSTEM) as work:
             added = work.run(
                 "insert into center.person (person_id, login, name, name_en, hash, totp, licence, scope) values"
                 " (%(id)s, %(login)s, %(name)s, %(en)s, %(hash)s, %(totp)s, %(licence)s, %(scope)s) on conflict do nothing",
-                id=person_id, login=login, name=name, en=name_en or login, hash=_hash(password), totp=secret or None,
+                id=person_id, login=login, name=name, en=name_en or login, hash=kept, totp=secret or None,
                 licence=licence, scope=[str(s) for s in scope],
             )  # fmt: skip
             if not added:
@@ -227,31 +238,99 @@ class Accounts:
         return person_id, secret
 
     def disable(self, login: str) -> None:
-        """The person can't sign in any more; sessions, tokens and the certificate end now."""
+        """The person can't sign in any more; sessions, streams, tokens and the certificate end now."""
+        now = self._clock.now()
         with self._database.transaction(SYSTEM) as work:
             person = _person(work, login)
             work.run("update center.person set status = 'disabled' where person_id = %(p)s", p=person["person_id"])
-            work.run("delete from center.session where person_id = %(p)s", p=person["person_id"])
-            now = self._clock.now()
-            for table in ("api_token", "certificate"):
-                work.run(
-                    f"update center.{table} set revoked_at = %(now)s where person_id = %(p)s and revoked_at is null",
-                    now=now, p=person["person_id"],
-                )  # fmt: skip
+            _end_access(work, person["person_id"], now)
+            work.run(
+                "update center.certificate set revoked_at = %(now)s where person_id = %(p)s and revoked_at is null",
+                now=now, p=person["person_id"],
+            )  # fmt: skip
             work.audit("person:disable", f"person:{person['person_id']}")
 
     def set_password(self, login: str, password: str) -> str:
-        """A new password set by an administrator; the person's id. His signing key has to be issued anew."""
-        _strong(password)
+        """A new password set by an administrator; the person's id. His signing key has to be issued anew.
+
+        Whoever had the old one has nothing left: sessions, streams and tokens end now.
+        """
+        kept = passwords.hashed(password)
         with self._database.transaction(SYSTEM) as work:
             person = _person(work, login)
             work.run(
-                "update center.person set hash = %(h)s, failures = 0, locked_until = null where person_id = %(p)s",
-                h=_hash(password), p=person["person_id"],
+                "update center.person set hash = %(h)s, failures = 0 where person_id = %(p)s",
+                h=kept, p=person["person_id"],
             )  # fmt: skip
-            work.run("delete from center.session where person_id = %(p)s", p=person["person_id"])
+            lockout.unlock(work, person["login"])
+            _end_access(work, person["person_id"], self._clock.now())
             work.audit("person:password", f"person:{person['person_id']}")
         return str(person["person_id"])
+
+    def change_password(self, actor: Actor, old: str, new: str, rewrap: Callable[[str, str, str], None]) -> None:
+        """His own: sessions, streams and tokens end, also this one.  rewrap: his signing key opens with the new one.
+
+        Raises WrongCredentials, Invalid.
+        """
+        kept = passwords.hashed(new)
+        self.check_password(actor.person_id, old)
+        rewrap(actor.person_id, old, new)
+        with self._database.transaction(SYSTEM) as work:
+            work.run("update center.person set hash = %(h)s where person_id = %(p)s", h=kept, p=actor.person_id)
+            _end_access(work, actor.person_id, self._clock.now())
+        with self._database.transaction(actor) as work:
+            work.audit("password:change", f"person:{actor.person_id}")
+
+    def sign_out_everywhere(self, actor: Actor) -> int:
+        """His sessions and streams on every machine end; how many sessions there were."""
+        with self._database.transaction(SYSTEM) as work:
+            ended = _end_sessions(work, actor.person_id)
+        with self._database.transaction(actor) as work:
+            work.audit("session:end_all", f"person:{actor.person_id}", sessions=ended)
+        return ended
+
+    def unlock(self, login: str, by: Actor = SYSTEM) -> int:
+        """Every address may try this name again; how many had failed."""
+        with self._database.transaction(by) as work:
+            person = _person(work, login)
+            work.audit("person:unlock", f"person:{person['person_id']}")
+            return lockout.unlock(work, person["login"])
+
+    def give_role(self, login: str, clinic_id: str, role: Role, *, until: datetime | None = None) -> None:
+        """From now on, until then.  Raises NotFound."""
+        with self._database.transaction(SYSTEM) as work:
+            person = _person(work, login)
+            _known_clinic(work, clinic_id)
+            work.run(
+                "insert into center.membership (person_id, clinic_id, role, until) values (%(p)s, %(c)s, %(r)s, %(u)s)"
+                " on conflict (person_id, clinic_id, role) do update set until = excluded.until",
+                p=person["person_id"], c=clinic_id, r=str(role), u=until,
+            )  # fmt: skip
+            work.audit("role:give", f"person:{person['person_id']}", clinic_id=clinic_id, role=str(role))
+
+    def end_role(self, login: str, clinic_id: str, role: Role) -> None:
+        """The role ends now, and with it sessions, streams and tokens.  Raises NotFound."""
+        with self._database.transaction(SYSTEM) as work:
+            person = _person(work, login)
+            ended = work.run(
+                "update center.membership set until = least(coalesce(until, 'infinity'), now())"
+                " where person_id = %(p)s and clinic_id = %(c)s and role = %(r)s",
+                p=person["person_id"], c=clinic_id, r=str(role),
+            )  # fmt: skip
+            if not ended:
+                raise NotFound("这个人没有这个岗位。", "The person has no such role.")
+            _end_access(work, person["person_id"], self._clock.now())
+            work.audit("role:end", f"person:{person['person_id']}", clinic_id=clinic_id, role=str(role))
+
+    def set_licence(self, login: str, licence: str, until: datetime | None) -> None:
+        """The licence and when it ends; from then on he signs nothing."""
+        with self._database.transaction(SYSTEM) as work:
+            person = _person(work, login)
+            work.run(
+                "update center.person set licence = %(l)s, licence_until = %(u)s where person_id = %(p)s",
+                l=licence, u=until, p=person["person_id"],
+            )  # fmt: skip
+            work.audit("person:licence", f"person:{person['person_id']}")
 
     def add_agreement(self, requesting: str, reading: str, service: Service, *, until: datetime | None = None) -> None:
         with self._database.transaction(SYSTEM) as work:
@@ -264,31 +343,57 @@ class Accounts:
             )  # fmt: skip
             work.audit("agreement:add", f"agreement:{requesting}:{reading}:{service}", clinic_id=requesting)
 
-    def make_token(self, login: str, *, expires: datetime | None = None) -> str:
+    def make_token(self, login: str, *, expires: datetime | None = None, label: str = "") -> str:
         """A secret for a program that acts as this person; shown once, kept as a hash."""
         token = "helan_" + secrets.token_urlsafe(32)
         with self._database.transaction(SYSTEM) as work:
             person = _person(work, login)
             work.run(
-                "insert into center.api_token (hash, person_id, created_at, expires) values (%(h)s, %(p)s, %(now)s, %(e)s)",
-                h=_digest(token), p=person["person_id"], now=self._clock.now(), e=expires,
+                "insert into center.api_token (hash, person_id, created_at, expires, token_id, label)"
+                " values (%(h)s, %(p)s, %(now)s, %(e)s, %(i)s, %(l)s)",
+                h=_digest(token), p=person["person_id"], now=self._clock.now(), e=expires, i=self._identifiers.new(),
+                l=label.strip()[:100],
             )  # fmt: skip
             work.audit("token:create", f"person:{person['person_id']}")
         return token
 
+    def tokens(self, limit: int = 500) -> list[Row]:
+        """Those in force, the latest first: id, login, label, created_at, expires; never the secret."""
+        with self._database.transaction(SYSTEM) as work:
+            return work.all(
+                "select t.token_id, p.login, t.label, t.created_at, t.expires from center.api_token t"
+                " join center.person p using (person_id) where t.revoked_at is null"
+                " and (t.expires is null or t.expires > %(now)s) order by t.created_at desc limit %(n)s",
+                now=self._clock.now(), n=limit,
+            )  # fmt: skip
+
+    def revoke_token(self, token_id: str, by: Actor = SYSTEM) -> None:
+        """It opens nothing from now on.  Raises NotFound."""
+        with self._database.transaction(by) as work:
+            row = work.one(
+                "update center.api_token set revoked_at = %(now)s where token_id = %(i)s and revoked_at is null"
+                " returning person_id",
+                now=self._clock.now(), i=token_id,
+            )  # fmt: skip
+            if row is None:
+                raise NotFound("没有这个令牌。", "There is no such token.")
+            work.audit("token:revoke", f"person:{row['person_id']}")
+
     def actor_of(self, login: str) -> Actor:
         """A person as actor, for commands.  Raises NotFound."""
         with self._database.transaction(SYSTEM) as work:
-            return _actor(work, _person(work, login))
+            return _actor(work, _person(work, login), self._clock.now())
 
     def people(self, limit: int = 500) -> list[Row]:
         with self._database.transaction(SYSTEM) as work:
             return work.all(
-                "select p.person_id, p.login, p.name, p.name_en, p.licence, p.scope, p.status, p.locked_until,"
+                "select p.person_id, p.login, p.name, p.name_en, p.licence, p.scope, p.status,"
+                " p.licence_until, (select max(f.locked_until) from center.sign_in_failure f where f.locked_until > %(now)s"
+                " and f.name = encode(sha256(convert_to(p.login, 'UTF8')), 'hex')) as locked_until,"
                 " p.totp is not null as has_totp, coalesce(array_agg(m.clinic_id || ':' || m.role order by m.clinic_id)"
                 " filter (where m.clinic_id is not null), '{}') as roles from center.person p"
                 " left join center.membership m using (person_id) group by p.person_id order by p.login limit %(n)s",
-                n=limit,
+                n=limit, now=self._clock.now(),
             )  # fmt: skip
 
     def clinics(self, limit: int = 500) -> list[Row]:
@@ -303,7 +408,8 @@ class Accounts:
             )
 
 
-def _actor(work: Work, person: Row, kind: str = "person") -> Actor:
+def _actor(work: Work, person: Row, now: datetime, kind: str = "person") -> Actor:
+    licensed = person["licence_until"] is None or person["licence_until"] > now
     members = frozenset(
         Membership(ClinicId(r["clinic_id"]), Role(r["role"]))
         for r in work.all(
@@ -323,7 +429,7 @@ def _actor(work: Work, person: Row, kind: str = "person") -> Actor:
     )
     return Actor(
         PersonId(person["person_id"]), person["login"], person["name"], "program" if kind == "program" else "person",
-        members, readings, person["licence"], frozenset(Service(s) for s in person["scope"]),
+        members, readings, person["licence"] if licensed else "", frozenset(Service(s) for s in person["scope"]),
         person["preferences"].get("lang", "zh"),
     )  # fmt: skip
 
@@ -335,41 +441,32 @@ def _person(work: Work, login: str) -> Row:
     return row
 
 
-def _refuse_locked(work: Work, person_id: str, now: datetime) -> None:
-    """Asked again once the password fits: of many guesses sent at once, those after the lock count for nothing.
-    Raises OverLimit."""
-    row = work.one("select locked_until from center.person where person_id = %(p)s for update", p=person_id)
-    if row is not None and row["locked_until"] and row["locked_until"] > now:
-        raise _locked(row["locked_until"], now)
-
-
 def _known_clinic(work: Work, clinic_id: str) -> None:
     if work.one("select 1 from center.clinic where clinic_id = %(c)s", c=clinic_id) is None:
         raise NotFound("没有这个机构代码。", "There is no clinic of this code.", {"clinic": clinic_id})
 
 
-def _second_factor(person: Row, code: str, now: datetime) -> bool:
-    if not person["totp"]:
-        return True
-    return TOTP(person["totp"]).verify(code.strip(), for_time=now, valid_window=1)
+def _step_of(secret: str, code: str, now: datetime) -> int | None:
+    """The time step (30 s) that the code belongs to: this, the last or the next one; None: to none of them."""
+    factor = TOTP(secret)
+    this = factor.timecode(now)
+    return next((step for step in (this, this - 1, this + 1) if strings_equal(factor.generate_otp(step), code)), None)
 
 
-def _strong(password: str) -> None:
-    if len(password) < MIN_PASSWORD:
-        raise Invalid(f"密码至少 {MIN_PASSWORD} 个字符。", f"A password has at least {MIN_PASSWORD} characters.")
+def _end_sessions(work: Work, person_id: str) -> int:
+    """His sessions, and the open streams of his pages; how many sessions there were."""
+    ended = work.run("delete from center.session where person_id = %(p)s", p=person_id)
+    work.tell_pages("", ACCESS_ENDED, {"person_id": person_id})
+    return ended
 
 
-def _hash(password: str) -> str:
-    with _HASHING:
-        return _HASHER.hash(password)
-
-
-def _verify(hashed: str, password: str) -> bool:
-    with _HASHING:
-        try:
-            return _HASHER.verify(hashed, password)
-        except argon2.exceptions.VerifyMismatchError:
-            return False
+def _end_access(work: Work, person_id: str, now: datetime) -> None:
+    """Sessions, streams and tokens."""
+    _end_sessions(work, person_id)
+    work.run(
+        "update center.api_token set revoked_at = %(now)s where person_id = %(p)s and revoked_at is null",
+        now=now, p=person_id,
+    )  # fmt: skip
 
 
 def _digest(token: str) -> str:
@@ -378,12 +475,3 @@ def _digest(token: str) -> str:
 
 def _stranger() -> Failure:
     return Stranger("请先登录。", "Sign in first.")
-
-
-def _locked(until: datetime, now: datetime) -> OverLimit:
-    minutes = max(1, math.ceil((until - now).total_seconds() / 60))
-    return OverLimit(
-        f"账号锁定 {minutes} 分钟。请联系管理员。",
-        f"Locked for {minutes} min. Contact the administrator.",
-        {"minutes": minutes},
-    )

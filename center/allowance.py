@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -55,8 +56,24 @@ class _Asked(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-def caller(request: _Asked) -> str:
-    """The address that asks; behind a proxy the one that it names last. Good for allowances, never for rights."""
-    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+def address_of(request: _Asked, trusted_proxy: str) -> str:
+    """The address that asks.  X-Forwarded-For counts only where the connection comes from the trusted proxy's network
+    (CIDR): then the last address in it that is not the proxy's own; whatever stands before, anybody could have written.
+    """
     host = request.client.host if request.client else ""
-    return f"{host} {forwarded[:64]}"
+    if not trusted_proxy or not _within(host, trusted_proxy):
+        return host
+    told = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",")]
+    return next((one for one in reversed(told) if _is_address(one) and not _within(one, trusted_proxy)), host)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _within(text: str, network: str) -> bool:
+    return _is_address(text) and ipaddress.ip_address(text) in ipaddress.ip_network(network)

@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from center.errors import Unavailable
+from center.errors import Invalid, Unavailable
 from center.events import Event
 from center.identity import Actor, ClinicId
 
@@ -193,6 +193,8 @@ class Database:
             if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
                 raise
             raise away(error) from error
+        except psycopg.errors.NumericValueOutOfRange as error:
+            raise Invalid("数字超出范围。", "A number is out of range.") from error
 
     def now(self) -> tuple[datetime, float]:
         """The database's clock and how long the question took, s."""

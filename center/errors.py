@@ -66,6 +66,12 @@ class TooLarge(Failure):
     answer = Answer(dimse=0xA700, http=413)
 
 
+class TooSlow(Failure):
+    """The request's body did not come within its time."""
+
+    answer = Answer(dimse=0xA700, http=408)
+
+
 class NotAcceptable(Failure):
     """None of the forms that the caller takes can be given; ``facts`` says which there are."""
 

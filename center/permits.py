@@ -39,6 +39,7 @@ class Act(StrEnum):
     BOARD_VIEW = "board:view"
     QUARANTINE_VIEW = "quarantine:view"
     ADMIN_VIEW = "administration:view"
+    ACCESS_CHANGE = "access:change"
     AUDIT_VIEW = "audit:view"
     RESULT_SAVE = "result:save"
 
@@ -105,6 +106,7 @@ GRANTS: dict[Act, tuple[Grant, ...]] = {
     Act.BOARD_VIEW: _any(Role.DISPATCHER),
     Act.QUARANTINE_VIEW: _any(Role.ADMINISTRATOR),
     Act.ADMIN_VIEW: _any(Role.ADMINISTRATOR),
+    Act.ACCESS_CHANGE: _any(Role.ADMINISTRATOR),
     Act.AUDIT_VIEW: _any(Role.REGULATOR, Role.ADMINISTRATOR),
     Act.RESULT_SAVE: _READS,
 }

@@ -48,6 +48,7 @@ class Settings:
     public_url: str
     tls_cert: Path | None
     tls_key: Path | None
+    tls_min: str  # the oldest TLS that is spoken: 1.3, or 1.2 for clinics' old PCs (its modern suites only)
     trusted_proxy: str
     quiet_s: float | None  # completion: quiet seconds for every modality, for trials; None: by modality
     ladder_minutes: tuple[float, ...] | None  # critical ladder, for trials; None: policy
@@ -85,6 +86,7 @@ class Settings:
             public_url=(environ.get("HELAN_PUBLIC_URL") or f"{scheme}://{http}").rstrip("/"),
             tls_cert=cert,
             tls_key=key,
+            tls_min=_one_of(environ, "HELAN_TLS_MIN", ("1.3", "1.2")),
             trusted_proxy=proxy,
             quiet_s=_number(environ, "HELAN_QUIET_S"),
             ladder_minutes=_numbers(environ, "HELAN_LADDER_MINUTES"),

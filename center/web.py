@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from center.accounts import Accounts, Session
+from center.allowance import address_of
 from center.errors import Failure, Forbidden, Stranger
 from center.identity import Actor
 
@@ -50,6 +51,7 @@ class Web:
     accounts: Accounts
     render: Render
     own_origins: frozenset[str] = field(default_factory=frozenset)
+    trusted_proxy: str = ""  # its network, as a CIDR; empty: none
 
     async def actor(self, request: Request) -> Actor:
         """Who is asking, by session cookie or bearer token.  Raises Stranger, Forbidden (forged request)."""
@@ -78,6 +80,24 @@ class Web:
         session = await run_in_threadpool(self.accounts.session, token)
         request.state.session = session
         return session
+
+    def is_in_force(self, request: Request) -> bool:
+        """What the request came with opens the door still; asking keeps no session alive."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        try:
+            if scheme.lower() == "bearer" and token:
+                self.accounts.by_token(token.strip())
+            else:
+                self.accounts.session(request.cookies.get(COOKIE, ""), used=False)
+        except Stranger:
+            return False
+        except Failure:
+            return True  # the database is away: nobody knows, and nothing is shown either
+        return True
+
+    def address(self, request: Request) -> str:
+        """Where the request comes from; what a proxy says counts only where it is the one that we trust."""
+        return address_of(request, self.trusted_proxy)
 
     async def _refuse_forged(self, request: Request, session: Session) -> None:
         """A state-changing request of a browser bears the session's own token, or comes from our viewer's page."""

@@ -271,6 +271,45 @@ def person_disable(login: str) -> None:
     _say(f"已停用 {login}", f"{login} disabled")
 
 
+@person_commands.command("unlock")
+def person_unlock(login: str) -> None:
+    """解锁登录名 | every address may try this name again."""
+    with _office() as office:
+        office.accounts.unlock(login)
+    _say(f"已解锁 {login}", f"{login} unlocked")
+
+
+@person_commands.command("role")
+def person_role(
+    login: str,
+    role: Annotated[str, typer.Argument(help="role@clinic")],
+    until: Annotated[str, typer.Option(help="YYYY-MM-DD")] = "",
+    end: Annotated[
+        bool, typer.Option("--end", help="立即结束，会话和令牌失效 | ends now, with sessions and tokens")
+    ] = False,
+) -> None:
+    """给予或结束岗位 | give a role, until a day, or end it now."""
+    clinic, which = _role(role)
+    with _office() as office:
+        if end:
+            office.accounts.end_role(login, clinic, which)
+        else:
+            office.accounts.give_role(login, clinic, which, until=_day(until))
+    _say(f"{login}：{role}{' 已结束' if end else ''}", f"{login}: {role}{' ended' if end else ''}")
+
+
+@person_commands.command("licence")
+def person_licence(
+    login: str,
+    licence: Annotated[str, typer.Argument(help="执业证号 | number")],
+    until: Annotated[str, typer.Option(help="YYYY-MM-DD")] = "",
+) -> None:
+    """执业证和有效期，过期后不能签发 | the licence and its end: after it nothing is signed."""
+    with _office() as office:
+        office.accounts.set_licence(login, licence, _day(until))
+    _say(f"{login} 的执业证已更新", f"the licence of {login} is set")
+
+
 @person_commands.command("password")
 def person_password(
     login: str, ask: Annotated[bool, typer.Option("--ask", help="询问密码 | ask for the password")] = False
@@ -333,10 +372,28 @@ def peer_add(
 def token_create(
     person: Annotated[str, typer.Option(help="登录名 | login")],
     until: Annotated[str, typer.Option(help="YYYY-MM-DD")] = "",
+    label: Annotated[str, typer.Option(help="用途 | what it is for")] = "",
 ) -> None:
     """为程序建令牌，只显示一次 | a token for a program that acts as this person; shown once."""
     with _office() as office:
-        print(office.accounts.make_token(person, expires=_day(until)))
+        print(office.accounts.make_token(person, expires=_day(until), label=label))
+
+
+@token_commands.command("list")
+def token_list() -> None:
+    """列出有效的令牌，不含密钥 | tokens in force, without their secrets."""
+    with _office() as office:
+        for row in office.accounts.tokens():
+            until = _here(row["expires"]) if row["expires"] else "-"
+            print(f"{row['token_id']}  {row['login']}  {row['label'] or '-'}  {_here(row['created_at'])}  {until}")
+
+
+@token_commands.command("revoke")
+def token_revoke(token_id: Annotated[str, typer.Argument(help="helan token list")]) -> None:
+    """吊销令牌 | the token opens nothing from now on."""
+    with _office() as office:
+        office.accounts.revoke_token(token_id)
+    _say("令牌已吊销", "the token is revoked")
 
 
 @audit_commands.command("verify")

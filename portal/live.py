@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from center.accounts import ACCESS_ENDED
 from center.codes import Role
 from center.database import Database
 from center.identity import Actor
 
 _QUEUE = 100
 _PING_S = 15.0
+_END = "end"
+#: Whether the page's session is in force still.
+StillSignedIn = Callable[[], Awaitable[bool]]
 
 
 @dataclass(eq=False)
@@ -48,8 +52,11 @@ class Live:
     def stop(self) -> None:
         self._stop.set()
 
-    async def stream(self, actor: Actor) -> AsyncIterator[bytes]:
-        """The event stream of one page: ``change`` and ``alert`` with ids, a ping every 15 s."""
+    async def stream(self, actor: Actor, still: StillSignedIn) -> AsyncIterator[bytes]:
+        """The event stream of one page: ``change`` and ``alert`` with ids, a ping every 15 s.
+
+        It ends when the person's access does: at once where that was told, else with the next ping.
+        """
         self.start()
         listener = _Listener(actor, asyncio.get_running_loop())
         with self._lock:
@@ -61,8 +68,12 @@ class Live:
                 try:
                     event, text = await asyncio.wait_for(listener.queue.get(), _PING_S)
                 except TimeoutError:
+                    if not await still():
+                        return
                     yield b": ping\n\n"
                     continue
+                if event == _END:
+                    return
                 number += 1
                 yield f"id: {number}\nevent: {event}\ndata: {text}\n\n".encode()
         finally:
@@ -82,6 +93,11 @@ class Live:
         event = "alert" if "alert" in str(note.get("kind", "")).lower() else "change"
         with self._lock:
             listeners = tuple(self._listeners)
+        if note.get("kind") == ACCESS_ENDED:
+            for listener in listeners:
+                if listener.actor.person_id == note.get("person_id"):
+                    listener.loop.call_soon_threadsafe(listener.offer, _END, "")
+            return
         for listener in listeners:
             if note.get("clinic_id") in listener.actor.clinics:
                 listener.loop.call_soon_threadsafe(listener.offer, event, text)

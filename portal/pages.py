@@ -20,6 +20,7 @@ FOLDERS = {
     "worklist": ROOT / "worklist" / "pages",
     "administration": ROOT / "portal" / "administration" / "pages",
     "audit": ROOT / "portal" / "audit" / "pages",
+    "access": ROOT / "portal" / "access" / "pages",
 }
 #: Who finds what in the top bar.
 NAV: tuple[tuple[Role, NavItem], ...] = (

@@ -35,6 +35,8 @@ _CLOCK_EVERY_S = 60.0
 _BEAT_EVERY_S = 1.0
 #: Large enough that a worklist's open streams never take the place of its pages.
 _WEB_BACKLOG = 1024
+#: A request's head is there within this: whoever sends half of one holds no place for long.
+_HEADERS_WITHIN_MS = 10_000
 
 
 def beat_path(data: Path, process: str) -> Path:
@@ -109,7 +111,8 @@ def serve_web(parts: Parts, stop: threading.Event) -> None:
 
 
 async def _serve_web(parts: Parts, stop: threading.Event) -> None:
-    from granian.constants import HTTPModes, Interfaces
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
     from portal.web import make_app
@@ -125,6 +128,8 @@ async def _serve_web(parts: Parts, stop: threading.Event) -> None:
         backlog=_WEB_BACKLOG,
         ssl_cert=settings.tls_cert,
         ssl_key=settings.tls_key,
+        ssl_protocol_min=SSLProtocols.tls12 if settings.tls_min == "1.2" else SSLProtocols.tls13,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN_MS),
         log_enabled=False,  # its access lines would hold query strings, and QIDO's carry names
     )
     serving = asyncio.ensure_future(server.serve())

@@ -20,6 +20,7 @@ from center import observe
 from center.errors import Failure, Forbidden, Invalid, NotFound, Stranger
 from center.identity import Actor
 from center.web import failure_json
+from portal.rim import Rim
 from portal.signin import web as signin
 from portal.wiring import Parts, routers
 
@@ -57,6 +58,10 @@ def make_app(parts: Parts) -> FastAPI:
 
     app = FastAPI(title="Helan", version="0.1.0", docs_url=None, redoc_url=None, lifespan=life)
     app.middleware("http")(guard)
+    app.add_middleware(
+        Rim, is_large=lambda path: path.startswith(_LARGE), trusted_proxy=parts.settings.trusted_proxy,
+        over_tls=parts.settings.secure_cookies,
+    )  # fmt: skip
     _handle_failures(app, parts)
     for router in routers(parts):
         app.include_router(router)
@@ -160,9 +165,13 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
         return _file(request, _OHIF, path if found and found.is_file() else "index.html")
 
     @app.get("/events", include_in_schema=False)
-    async def events(actor: Actor = Depends(parts.web.actor)) -> StreamingResponse:
+    async def events(request: Request, actor: Actor = Depends(parts.web.actor)) -> StreamingResponse:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(parts.live.stream(actor), media_type="text/event-stream", headers=headers)
+
+        async def still() -> bool:
+            return await run_in_threadpool(parts.web.is_in_force, request)
+
+        return StreamingResponse(parts.live.stream(actor, still), media_type="text/event-stream", headers=headers)
 
     @app.get("/health", tags=["operation"])
     def health() -> JSONResponse:

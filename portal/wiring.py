@@ -118,7 +118,12 @@ def open_parts(settings: Settings, process: str) -> Parts:
         found = next((c for c in accounts.clinics() if c["clinic_id"] == clinic_id), None)
         return str(found["name_en" if lang == "en" else "name"]) if found else ""
 
-    web = Web(accounts, renderer(clock, demo=demo, clinic_name=clinic_name), frozenset({settings.public_url}))
+    web = Web(
+        accounts,
+        renderer(clock, demo=demo, clinic_name=clinic_name),
+        frozenset({settings.public_url}),
+        settings.trusted_proxy,
+    )
     return Parts(
         settings, clock, identifiers, database, store, accounts, authority, signer, sealer,
         AuditSealer(database, heads, clock, authority.sign_head),
@@ -166,6 +171,7 @@ def routers(parts: Parts) -> list[APIRouter]:
     """Every room's HTTP face."""
     from ecg import web as ecg
     from inference import web as inference
+    from portal.access import web as access
     from portal.administration import web as administration
     from portal.audit import web as audit
     from portal.uploads import web as uploads
@@ -186,6 +192,7 @@ def routers(parts: Parts) -> list[APIRouter]:
         ),
         inference.router(parts.web, parts.reads),
         uploads.router(parts.web, parts),
+        access.router(parts.web, parts.accounts, parts.signer),
         administration.router(parts.web, parts),
         audit.router(parts.web, parts),
     ]

@@ -60,10 +60,10 @@ def house(
     return app
 
 
-def browser(app: FastAPI) -> TestClient:
-    """A client that asks as a browser does and does not follow redirects by itself."""
+def browser(app: FastAPI, address: str = "192.0.2.7") -> TestClient:
+    """A client that asks as a browser does, from that address, and does not follow redirects by itself."""
     headers = {"accept": "text/html,application/xhtml+xml", "origin": "http://testserver"}
-    return TestClient(app, headers=headers, follow_redirects=False)
+    return TestClient(app, headers=headers, follow_redirects=False, client=(address, 50_000))
 
 
 def signed_in(app: FastAPI, login: str, password: str = PASSWORD) -> TestClient:

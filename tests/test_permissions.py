@@ -63,6 +63,8 @@ class Rule:
 PUBLIC = Rule()
 #: Somebody must be signed in; the stream has no end, so that only a stranger asks for it here.
 STREAM = Rule(thing="stream")
+#: About nobody but the asker: his own account.
+ONESELF = Rule(thing="oneself")
 
 
 def on(*acts: Act, thing: str = "signed", misses: bool = False, lists: bool = False) -> Rule:
@@ -150,6 +152,9 @@ RULES: dict[str, Rule] = {
     # administration, audit, what the machine said
     "GET /administration": on(Act.ADMIN_VIEW, thing=""),
     "GET /administration/{name}": on(Act.ADMIN_VIEW, thing=""),
+    "GET /access": on(Act.ACCESS_CHANGE, thing=""),
+    "POST /access/people/{login}/unlock": on(Act.ACCESS_CHANGE, thing="", misses=True),
+    "POST /access/tokens/{token_id}/revoke": on(Act.ACCESS_CHANGE, thing="", misses=True),
     "GET /audit": on(Act.AUDIT_VIEW, thing=""),
     "POST /audit/verify": on(Act.AUDIT_VIEW, thing=""),
     "GET /ecg/sheet/{clinic_id}/{study_uid}": on(Act.STUDY_VIEW, misses=True),
@@ -169,6 +174,7 @@ RULES: dict[str, Rule] = {
        "/static/{path:path}", "/ohif/{path:path}", "/health", "/metrics", "/favicon.ico")},
     **{f"POST {path}": PUBLIC for path in ("/sign-in", "/sign-out", "/preferences")},
     "GET /events": STREAM,
+    **dict.fromkeys(("GET /account", "POST /account/password", "POST /account/sign-out"), ONESELF),
 }  # fmt: skip
 
 
@@ -273,6 +279,7 @@ def _film(parts: Parts, clinic: str, name: str) -> dict[str, str]:
         "series": str(header.SeriesInstanceUID), "sop": str(header.SOPInstanceUID), "clinic_id": clinic,
         "version": "1", "alert_id": "none", "task_id": "none", "read_id": "none", "finding_key": "none",
         "sha256": "0" * 64, "numbers": "1", "number": "1", "path": "00091001", "name": "clinics", "token": "none",
+        "login": "nobody", "token_id": "none",
     }  # fmt: skip
 
 

@@ -8,12 +8,14 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
-from center.accounts import FAILURES_ALLOWED, LOCKED_FOR, MIN_PASSWORD, Accounts, WrongCredentials
-from center.allowance import Allowance, caller
+from center.accounts import Accounts, WrongCredentials
+from center.allowance import Allowance
 from center.clock import monotonic_s
 from center.codes import Role
 from center.errors import Failure, Forbidden, OverLimit, Stranger
 from center.identity import Actor
+from center.lockout import FAILURES_ALLOWED, LOCKED_FOR
+from center.passwords import MIN_PASSWORD
 from center.web import COOKIE, LANG_COOKIE, LOOK_COOKIES, LOOKS, Web
 
 #: Where each role's work begins; of several roles the first here counts.
@@ -103,13 +105,13 @@ def router(web: Web, accounts: Accounts, secure_cookies: bool) -> APIRouter:
         request: Request, next: str = "", login: str = Form(""), password: str = Form(""), code: str = Form("")
     ) -> Response:
         _refuse_foreign(request, web)  # nobody is signed in yet, so there is no token of a session to ask for
-        who, wanted = caller(request), own_path(next)
+        who, wanted = web.address(request), own_path(next)
         try:
             if not wrong.left(who):
                 raise _too_many()
             if not login.isprintable() or "\x00" in password:
                 raise WrongCredentials("账号或密码不对。", "The name or password is wrong.")
-            signed = accounts.sign_in(login, password, code)
+            signed = accounts.sign_in(login, password, code, who)
         except WrongCredentials as refused:
             wrong.take(who)
             return form(request, SignInView(login[:64], wanted, refused), refused.answer.http)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
 
-import center.accounts
-from center.accounts import FAILURES_ALLOWED, IDLE_FOR, LOCKED_FOR, SESSION_FOR, Accounts, WrongCredentials
+from center import passwords
+from center.accounts import IDLE_FOR, SESSION_FOR, SIGNING_FAILURES, Accounts, WrongCredentials
 from center.clock import CountedIdentifiers, HeldClock
 from center.codes import Role, Service
 from center.database import Database
 from center.errors import Invalid, NotFound, OverLimit, Stranger
 from center.identity import SYSTEM, ClinicId
+from center.lockout import FAILURES_ALLOWED, GUARDED_FOR, GUARDED_FROM, LOCKED_FOR
 
 PASSWORD = "correct horse"
 
@@ -71,39 +73,104 @@ def test_a_refusal_never_says_which_was_wrong(accounts: Accounts, login: str, pa
     assert caught.value.en == "The name or password is wrong."
 
 
-def test_an_account_is_locked_after_too_many_wrong_passwords_even_for_the_right_one(
-    accounts: Accounts, clock: HeldClock
-) -> None:
-    for _ in range(FAILURES_ALLOWED):
+DESK, ELSEWHERE = "192.0.2.7", "198.51.100.9"
+
+
+def fail(accounts: Accounts, login: str = "ji", address: str = ELSEWHERE, times: int = FAILURES_ALLOWED) -> None:
+    for _ in range(times):
         with pytest.raises(WrongCredentials):
-            accounts.sign_in("ji", "wrong horse")
+            accounts.sign_in(login, "wrong horse", address=address)
+
+
+@pytest.mark.parametrize("login", ["ji", "nobody"])
+def test_an_address_is_locked_for_a_name_after_too_many_wrong_passwords_whether_anybody_has_the_name_or_not(
+    accounts: Accounts, clock: HeldClock, login: str
+) -> None:
+    fail(accounts, login)
     with pytest.raises(OverLimit) as caught:
-        accounts.sign_in("ji", PASSWORD)
+        accounts.sign_in(login, PASSWORD, address=ELSEWHERE)
     assert caught.value.facts["minutes"] == LOCKED_FOR.seconds // 60
     clock.advance(LOCKED_FOR.total_seconds() + 1)
-    accounts.sign_in("ji", PASSWORD)
+    with pytest.raises(WrongCredentials):
+        accounts.sign_in(login, "wrong horse", address=ELSEWHERE)
+
+
+def test_a_stranger_locks_nobody_out_but_himself(accounts: Accounts) -> None:
+    """The doctor signs in from his own desk, and signs in his open session, however often his name was tried."""
+    person_id = accounts.actor_of("ji").person_id
+    fail(accounts)
+    assert accounts.sign_in("ji", PASSWORD, address=DESK)
+    accounts.check_password(person_id, PASSWORD)
+    with pytest.raises(OverLimit):
+        accounts.sign_in("ji", PASSWORD, address=ELSEWHERE)
+
+
+def test_a_name_tried_from_many_addresses_opens_from_known_ones_only(accounts: Accounts, clock: HeldClock) -> None:
+    accounts.sign_in("ji", PASSWORD, address=DESK)
+    for n in range(GUARDED_FROM):
+        fail(accounts, address=f"198.51.100.{n}", times=1)
+    with pytest.raises(OverLimit):
+        accounts.sign_in("ji", PASSWORD, address="198.51.100.200")
+    assert accounts.sign_in("ji", PASSWORD, address=DESK)
+    clock.advance(GUARDED_FOR.total_seconds() + 1)
+    assert accounts.sign_in("ji", PASSWORD, address="198.51.100.200")
+
+
+def test_an_administrator_unlocks_a_name(accounts: Accounts, database: Database) -> None:
+    fail(accounts)
+    assert [p["login"] for p in accounts.people() if p["locked_until"]] == ["ji"]
+    assert accounts.unlock("ji") == 1
+    assert accounts.sign_in("ji", PASSWORD, address=ELSEWHERE) and audited(database, "person:unlock") == 1
 
 
 def test_the_right_one_of_many_guesses_sent_at_once_is_of_no_use(
     accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person_id, verify = accounts.actor_of("ji").person_id, center.accounts._verify
+    verify = passwords.fits_of_stranger
 
-    def slow(hashed: str, password: str) -> bool:
+    def slow(kept: str | None, password: str) -> bool:
         """While this one is looked at, the others have been refused."""
-        monkeypatch.setattr(center.accounts, "_verify", verify)
-        for _ in range(FAILURES_ALLOWED):
-            with pytest.raises(WrongCredentials):
-                accounts.sign_in("ji", "wrong horse")
-        return verify(hashed, password)
+        monkeypatch.setattr(passwords, "fits_of_stranger", verify)
+        fail(accounts)
+        return verify(kept, password)
 
-    monkeypatch.setattr(center.accounts, "_verify", slow)
+    monkeypatch.setattr(passwords, "fits_of_stranger", slow)
     with pytest.raises(OverLimit):
-        accounts.sign_in("ji", PASSWORD)
-    accounts.set_password("ji", PASSWORD)
-    monkeypatch.setattr(center.accounts, "_verify", slow)
-    with pytest.raises(OverLimit):
-        accounts.check_password(person_id, PASSWORD)
+        accounts.sign_in("ji", PASSWORD, address=ELSEWHERE)
+
+
+def test_a_flood_of_strangers_is_turned_away_and_a_signer_has_his_place(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person_id, go, busy = accounts.actor_of("ji").person_id, threading.Event(), []
+    monkeypatch.setattr(passwords, "_STRANGER_WAITS_S", 0.2)
+    verified = passwords._verified
+
+    def held(kept: str, password: str) -> bool:
+        if password == "wrong horse":
+            go.wait(10)
+        return verified(kept, password)
+
+    monkeypatch.setattr(passwords, "_verified", held)
+
+    def stranger(n: int) -> None:
+        try:
+            accounts.sign_in("ji", "wrong horse", address=f"198.51.100.{n}")
+        except OverLimit:
+            busy.append(n)
+        except WrongCredentials:
+            pass
+
+    flood = [threading.Thread(target=stranger, args=(n,)) for n in range(20)]
+    for one in flood:
+        one.start()
+    try:
+        accounts.check_password(person_id, PASSWORD)  # not after the flood: now
+    finally:
+        go.set()
+        for one in flood:
+            one.join()
+    assert len(busy) >= 11, "those that found no place to wait, at least"
 
 
 def test_a_right_password_forgets_the_wrong_ones_before(accounts: Accounts) -> None:
@@ -114,13 +181,18 @@ def test_a_right_password_forgets_the_wrong_ones_before(accounts: Accounts) -> N
         accounts.sign_in("ji", PASSWORD)
 
 
-def test_a_wrong_password_when_signing_a_report_counts_as_well(accounts: Accounts) -> None:
-    person_id = accounts.actor_of("ji").person_id
-    for _ in range(FAILURES_ALLOWED):
+def test_wrong_passwords_when_signing_end_the_sessions_and_lock_nobody_out(
+    accounts: Accounts, database: Database
+) -> None:
+    person_id, token = accounts.actor_of("ji").person_id, accounts.sign_in("ji", PASSWORD, address=DESK).token
+    for _ in range(SIGNING_FAILURES):
+        accounts.session(token)
         with pytest.raises(WrongCredentials):
             accounts.check_password(person_id, "wrong horse")
-    with pytest.raises(OverLimit):
-        accounts.check_password(person_id, PASSWORD)
+    with pytest.raises(Stranger):
+        accounts.session(token)
+    assert accounts.sign_in("ji", PASSWORD, address=DESK)
+    assert audited(database, "password:refused") == SIGNING_FAILURES
 
 
 def test_a_second_factor_is_asked_for_and_its_code_ages(accounts: Accounts, clock: HeldClock) -> None:
@@ -244,3 +316,89 @@ def test_preferences_are_a_closed_set(accounts: Accounts) -> None:
     for name, value in (("theme", "<script>"), ("role", "administrator")):
         with pytest.raises(Invalid):
             accounts.prefer(signed_in.actor, **{name: value})
+
+
+# ---------------------------------------------------------------- what ends access
+def test_a_code_opens_once_only(accounts: Accounts, clock: HeldClock) -> None:
+    _, secret = accounts.add_person("li", "李", PASSWORD, [("shigou", Role.TECHNICIAN)], totp=True)
+    code = pyotp.TOTP(secret).at(clock.now())
+    accounts.sign_in("li", PASSWORD, code)
+    with pytest.raises(WrongCredentials):  # somebody looked over his shoulder
+        accounts.sign_in("li", PASSWORD, code)
+    clock.advance(30)
+    accounts.sign_in("li", PASSWORD, pyotp.TOTP(secret).at(clock.now()))
+
+
+@pytest.mark.parametrize("how", ["password", "disable", "role"])
+def test_sessions_and_tokens_end_with_the_password_the_person_or_a_role(accounts: Accounts, how: str) -> None:
+    session, token = accounts.sign_in("ji", PASSWORD).token, accounts.make_token("ji")
+    {
+        "password": lambda: accounts.set_password("ji", "another horse"),
+        "disable": lambda: accounts.disable("ji"),
+        "role": lambda: accounts.end_role("ji", "shigou", Role.TECHNICIAN),
+    }[how]()
+    with pytest.raises(Stranger):
+        accounts.session(session)
+    with pytest.raises(Stranger):
+        accounts.by_token(token)
+    if how == "role":
+        assert accounts.session(accounts.sign_in("ji", PASSWORD).token).actor.own_clinics == set()
+
+
+def test_one_changes_ones_own_password_with_the_old_one(accounts: Accounts) -> None:
+    signed, rewrapped = accounts.sign_in("ji", PASSWORD), []
+    with pytest.raises(WrongCredentials):
+        accounts.change_password(signed.actor, "wrong horse", "another horse", lambda *a: rewrapped.append(a))
+    with pytest.raises(Invalid):
+        accounts.change_password(signed.actor, PASSWORD, "short", lambda *a: rewrapped.append(a))
+    assert rewrapped == []
+    accounts.change_password(signed.actor, PASSWORD, "another horse", lambda *a: rewrapped.append(a))
+    assert rewrapped == [(signed.actor.person_id, PASSWORD, "another horse")]
+    with pytest.raises(Stranger):
+        accounts.session(signed.token)
+    assert accounts.sign_in("ji", "another horse")
+
+
+def test_one_signs_out_everywhere(accounts: Accounts) -> None:
+    tokens = [accounts.sign_in("ji", PASSWORD, address=a).token for a in (DESK, ELSEWHERE)]
+    assert accounts.sign_out_everywhere(accounts.actor_of("ji")) == 2
+    for token in tokens:
+        with pytest.raises(Stranger):
+            accounts.session(token)
+
+
+def test_tokens_are_listed_without_their_secrets_and_revoked_one_by_one(accounts: Accounts) -> None:
+    kept, lost = accounts.make_token("ji", label="RIS"), accounts.make_token("ji", label="lost laptop")
+    rows = {row["label"]: row for row in accounts.tokens()}
+    assert set(rows) == {"RIS", "lost laptop"} and kept not in str(rows)
+    accounts.revoke_token(rows["lost laptop"]["token_id"])
+    assert accounts.by_token(kept).login == "ji"
+    with pytest.raises(Stranger):
+        accounts.by_token(lost)
+    with pytest.raises(NotFound):
+        accounts.revoke_token(rows["lost laptop"]["token_id"])
+
+
+def test_a_licence_that_has_ended_signs_nothing_and_a_role_ends_on_its_day(
+    accounts: Accounts, clock: HeldClock
+) -> None:
+    add_reader(accounts)
+    accounts.set_licence("du", "110000", clock.now() + timedelta(days=1))
+    accounts.give_role("du", "county", Role.READER, until=datetime.now(UTC) + timedelta(days=1))
+    token = accounts.sign_in("du", PASSWORD).token
+    assert accounts.session(token).actor.licence == "110000"
+    accounts.give_role("du", "county", Role.READER, until=datetime.now(UTC) - timedelta(seconds=1))
+    clock.advance(timedelta(days=1).total_seconds() + 1)
+    actor = accounts.session(accounts.sign_in("du", PASSWORD).token).actor
+    assert actor.licence == "" and actor.own_clinics == {"tertiary"}
+
+
+def test_an_open_page_alone_keeps_no_session_alive(accounts: Accounts, clock: HeldClock) -> None:
+    token = accounts.sign_in("ji", PASSWORD).token
+    for _ in range(3):
+        clock.advance(IDLE_FOR.total_seconds() / 2)
+        try:
+            accounts.session(token, used=False)
+        except Stranger:
+            return
+    pytest.fail("the session outlived its idle time")

@@ -121,7 +121,9 @@ def test_people_show_role_licence_certificate_and_lock_and_no_secret(
             " from center.person where login = 'signer'"
         )
         connection.execute(
-            "update center.person set locked_until = %s where login = 'tech'", (clock.now() + timedelta(minutes=9),)
+            "insert into center.sign_in_failure (name, address, failures, tries, last_at, locked_until)"
+            " select encode(sha256(convert_to('tech', 'UTF8')), 'hex'), '198.51.100.9', 5, 5, now(), %s",
+            (clock.now() + timedelta(minutes=9),),
         )
         hashes = [r[0] for r in connection.execute("select hash from center.person").fetchall()]
         (totp,) = connection.execute("select totp from center.person where login = 'signer'").fetchone() or ("",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from center.accounts import Accounts
 from center.allowance import Allowance
+from center.authority import Authority
 from center.clock import CountedIdentifiers, HeldClock
 from center.codes import Role
 from center.database import Database
@@ -25,12 +27,15 @@ from center.errors import (
     NoRoom,
     NotFound,
     OverLimit,
+    Stranger,
     Unavailable,
     Unreadable,
     WrongState,
 )
 from center.identity import Actor
+from center.signing import CertificateSigner
 from center.web import COOKIE, Web
+from portal.access import web as access
 from portal.signin import web as signin
 from tests.house import PASSWORD, browser, csrf_of, house, people, signed_in
 
@@ -124,15 +129,19 @@ def test_the_answer_never_says_whether_name_or_password_was_wrong(app: Any) -> N
     assert COOKIE not in known.cookies and "wrong password" not in known.text
 
 
-def test_after_five_wrong_passwords_the_page_says_for_how_long_the_account_is_locked(
+def test_after_five_wrong_passwords_the_page_says_how_long_that_name_is_locked_here_whether_it_exists_or_not(
     app: Any, clock: HeldClock
 ) -> None:
-    client = browser(app)
-    for _ in range(5):
-        assert enter(client, "tech", "wrong").status_code == 401
-    locked = enter(client, "tech")
-    assert locked.status_code == 429 and "账号锁定 15 分钟" in locked.text and "retry-after" in locked.headers
-    assert "Locked for" in enter(client, "tech", path="/sign-in?lang=en").text
+    client, said = browser(app), []
+    for name in ("tech", "nobody"):
+        for _ in range(5):
+            assert enter(client, name, "wrong").status_code == 401
+        locked = enter(client, name)
+        assert locked.status_code == 429 and "15 分钟内不能登录" in locked.text and "retry-after" in locked.headers
+        said.append(re.findall(r'id="trouble".*?</p>', locked.text, re.DOTALL))
+    assert said[0] == said[1] != []
+    assert "cannot be entered for 15 min" in enter(client, "tech", path="/sign-in?lang=en").text
+    assert enter(browser(app, "198.51.100.9"), "tech").status_code == 303, "the doctor at his own desk"
     clock.advance(15 * 60 + 1)
     assert enter(client, "tech").status_code == 303
 
@@ -141,8 +150,9 @@ def test_one_password_tried_on_many_names_is_stopped_by_the_address(app: Any) ->
     client = browser(app)
     answers = [enter(client, f"name{n}", "Spring2026!!").status_code for n in range(32)]
     assert answers[:30] == [401] * 30 and answers[30:] == [429, 429]
-    other = {"x-forwarded-for": "10.0.0.9"}
-    assert enter(client, "tech", headers=other).status_code == 303
+    forged = {"x-forwarded-for": "10.0.0.9"}  # anybody can write that
+    assert enter(client, "tech", headers=forged).status_code == 429
+    assert enter(browser(app, "198.51.100.9"), "tech").status_code == 303
 
 
 def test_a_signer_with_a_second_factor_needs_its_code(app: Any, accounts: Accounts, clock: HeldClock) -> None:
@@ -287,3 +297,57 @@ def test_an_allowance_refills_with_time_and_forgets_who_asked_longest_ago() -> N
     for n in range(10_001):
         allowance.take(f"c{n}")
     assert allowance.left("a")
+
+
+# ---------------------------------------------------------------- one's own account, and what an administrator ends
+@pytest.fixture
+def with_account(
+    accounts: Accounts, clock: HeldClock, web_database: Database, tmp_path: Path
+) -> tuple[Any, CertificateSigner]:
+    signer = CertificateSigner(web_database, Authority.open(tmp_path / "keys", clock), clock)
+    routers = lambda web: [signin.router(web, accounts, False), access.router(web, accounts, signer)]  # noqa: E731
+    return house(accounts, clock, routers), signer
+
+
+def test_a_new_password_of_ones_own_ends_every_session_and_opens_the_signing_key(
+    with_account: tuple[Any, CertificateSigner], accounts: Accounts
+) -> None:
+    app, signer = with_account
+    person_id = accounts.actor_of("tech").person_id
+    signer.issue(person_id, "tech", "110", PASSWORD)
+    here, there = signed_in(app, "tech"), signed_in(app, "tech")
+    token = csrf_of(here, "/account")
+    fields = {"csrf": token, "old": PASSWORD, "new": "another horse", "again": "another horse"}
+    assert here.post("/account/password", data={**fields, "old": "wrong horse"}).status_code == 422
+    assert here.post("/account/password", data={**fields, "again": "other"}).status_code == 422
+    assert here.post("/account/password", data={**fields, "csrf": "x"}).status_code == 403
+    assert here.post("/account/password", data=fields).headers["location"] == "/sign-in"
+    for client in (here, there):
+        assert client.get("/account").headers["location"].startswith("/sign-in")
+    assert enter(browser(app), "tech", "another horse").status_code == 303
+    signer.rewrap(person_id, "another horse", PASSWORD)  # it opens with the new one
+
+
+def test_signing_out_everywhere_ends_the_other_browser_too(with_account: tuple[Any, CertificateSigner]) -> None:
+    app, _ = with_account
+    here, there = signed_in(app, "tech"), signed_in(app, "tech")
+    here.post("/account/sign-out", data={"csrf": csrf_of(here, "/account")})
+    assert there.get("/account").headers["location"].startswith("/sign-in")
+
+
+def test_an_administrator_unlocks_a_name_and_revokes_a_token(
+    with_account: tuple[Any, CertificateSigner], accounts: Accounts
+) -> None:
+    app, _ = with_account
+    secret = accounts.make_token("tech", label="RIS")
+    stranger = browser(app, "198.51.100.9")
+    for _ in range(5):
+        enter(stranger, "tech", "wrong")
+    admin = signed_in(app, "admin")
+    text, token = admin.get("/access").text, csrf_of(admin, "/access")
+    assert "RIS" in text and secret not in text and "/access/people/tech/unlock" in text
+    admin.post("/access/people/tech/unlock", data={"csrf": token})
+    assert enter(stranger, "tech").status_code == 303
+    admin.post(f"/access/tokens/{accounts.tokens()[0]['token_id']}/revoke", data={"csrf": token})
+    with pytest.raises(Stranger):
+        accounts.by_token(secret)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from center.allowance import Allowance, caller
+from center.allowance import Allowance
 from center.clock import monotonic_s
 from center.errors import NotFound, OverLimit
 from center.web import Web
@@ -24,7 +24,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
     @routes.get("/q/{token}")  # what the printed code says: short, so that its squares stay large
     @routes.get("/qr/{token}")
     def state(request: Request, token: str) -> Response:
-        if not looks.take(caller(request)):
+        if not looks.take(web.address(request)):
             raise OverLimit("查询太频繁。请 1 分钟后再试。", "Too many look-ups. Retry in 1 min.")
         found: QrPage | None = None
         try:
