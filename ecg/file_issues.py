@@ -70,8 +70,9 @@ KINDS: Final[dict[str, Kind]] = {
     "filters_differ": Kind("各导联滤波不同", "Filters differ"),
     "channel_count": Kind("通道数与声明不符", "Number of channels differs"),
     "not_closed": Kind("记录未正常结束", "Recording not closed"),
-    "no_last_newline": Kind("文件末尾可能被截断", "File may be cut off", whole=True),
-    "header_without_last_newline": Kind("头文件末尾可能被截断", "Header may be cut off", whole=True),
+    "no_last_newline": Kind("文件末尾可能被截断", "File may be cut off"),
+    "header_without_last_newline": Kind("头文件末尾可能被截断", "Header may be cut off"),
+    "header_time_unknown": Kind("记录时间无法识别", "Time of recording not understood"),
     "calibration_pulse_removed": Kind("已去除定标脉冲", "Calibration pulse removed"),
 }
 """Every code that a reader of a format gives; ``tests/ecg/test_file_issues.py`` walks the readers for others."""

@@ -38,16 +38,30 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RECORD_LINE: Final = re.compile(
     rf"(?P<name>[^\s/]{{1,200}})(?:/(?P<segments>\d{{1,6}}))?[ \t]+(?P<signals>\d{{1,6}})"
-    rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/{_NUMBER}(?:\({_NUMBER}\))?)?"
-    r"(?:[ \t]+(?P<samples>\d{1,12})(?:[ \t]+(?P<time>[\d:.]{1,20})(?:[ \t]+(?P<date>\d{1,2}/\d{1,2}/\d{2,4}))?)?)?)?"
-    r"[ \t]*"
+    rf"(?:[ \t]+(?P<fs>{_NUMBER})(?:/{_NUMBER}(?:\({_NUMBER}\))?)?(?!\S)(?:[ \t]+(?P<samples>\d{{1,12}})(?!\S))?)?"
+    r"(?:[ \t]+(?P<tail>\S.{0,200}))?"
 )
+"""Behind the number of samples stand a time and a date, if anything; how they are written decides on nothing else."""
+_TIMES_ONLY: Final = re.compile(r"[\d:.]{1,20}(?:[ \t]+\d{1,2}/\d{1,2}/\d{2,4})?")
+_CLOCK: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d{1,6})?)?(?![\d:])")
+_DAYS: Final = (
+    re.compile(r"(?<!\d)(?P<day>\d{1,2})/(?P<month>\d{1,2})/(?P<year>\d{4})(?!\d)"),
+    re.compile(r"(?<!\d)(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})(?!\d)"),
+    re.compile(r"(?<!\d)(?P<day>\d{1,2})[-. ](?P<month>[A-Za-z]{3})[a-z]*[-. ](?P<year>\d{4})(?!\d)"),
+)
+"""As header(5) has it, as ISO 8601 has it, and with the month as a word."""
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NAMED_SIGNAL: Final = re.compile(
+    r"(?:~|\S*[A-Za-z]\S*)[ \t]+(?:8|16|24|32|61|80|160|212|310|311|508|516|524)(?=[x:+ \t]|$)"
+)
+"""A signal line by its file and by a format that signal(5) knows."""
 _SIGNAL_LINE: Final = re.compile(
     r"(?P<file>\S+)[ \t]+(?P<format>\d{1,4})"
     r"(?:x(?P<per_frame>\d{1,5}))?(?::(?P<skew>\d{1,7}))?(?:\+(?P<offset>\d{1,10}))?"
     rf"(?:[ \t]+(?P<gain>{_NUMBER})(?:\((?P<baseline>[+-]?\d{{1,12}})\))?(?:/(?P<unit>\S+))?"
-    r"(?:[ \t]+(?P<bits>\d{1,3})(?:[ \t]+(?P<zero>[+-]?\d{1,12})(?:[ \t]+(?P<first>[+-]?\d{1,12})"
-    r"(?:[ \t]+(?P<checksum>[+-]?\d{1,12})(?:[ \t]+(?P<block>\d{1,12})(?:[ \t]+(?P<lead>[^\r\n]*))?)?)?)?)?)?)?"
+    r"(?:[ \t]+(?P<bits>\d{1,3})(?!\S))?(?:[ \t]+(?P<zero>[+-]?\d{1,12})(?!\S))?"
+    r"(?:[ \t]+(?P<first>[+-]?\d{1,12})(?!\S))?(?:[ \t]+(?P<checksum>[+-]?\d{1,12})(?!\S))?"
+    r"(?:[ \t]+(?P<block>\d{1,12})(?!\S))?(?:[ \t]+(?P<lead>[^\r\n]*))?)?"
     r"[ \t]*"
 )
 MV_PER_UNIT: Final = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
@@ -96,11 +110,16 @@ def looks_like_header(content: bytes) -> bool:
     head = content[:4096]
     if b"\x00" in head:
         return False
-    for line in head.decode("latin-1").splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            found = _RECORD_LINE.fullmatch(line.strip())
-            return found is not None and (found["fs"] is not None or found["segments"] is not None)
-    return False
+    lines = [line.strip() for line in head.decode("latin-1").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    found = _RECORD_LINE.fullmatch(lines[0]) if lines else None
+    if found is None:
+        return False
+    if found["fs"] is not None and (found["tail"] is None or _TIMES_ONLY.fullmatch(found["tail"])):
+        return True
+    if found["segments"] is not None:
+        return True
+    return len(lines) > 1 and _NAMED_SIGNAL.match(lines[1]) is not None  # a table of numbers names no file
 
 
 def signal_files(header: bytes) -> frozenset[str]:
@@ -193,9 +212,12 @@ def parse_header(file: str, content: bytes) -> Header:
         record=record["name"],
         fs_hz=_positive(file, record["fs"], _DEFAULT_FS_HZ),
         samples=int(record["samples"]) if record["samples"] and int(record["samples"]) else None,
-        recorded_at=_recorded_at(record["time"], record["date"]),
+        recorded_at=_recorded_at(record["tail"] or ""),
         comments=tuple(comments),
-        issues=() if whole else (_NO_LAST_NEWLINE,),
+        issues=(
+            *(() if whole else (_NO_LAST_NEWLINE,)),
+            *(() if _is_understood(record["tail"] or "") else (_TIME_UNKNOWN,)),
+        ),
     )
     rows = [line for _, line in body[1:]]
     if record["segments"] is not None:
@@ -214,7 +236,7 @@ def _segment_lines(header: Header, count: int, rows: Sequence[str]) -> tuple[tup
                 header.file, "中有无法识别的分段行", "has a segment line that cannot be read", expected="name samples"
             )
         out.append((_plain(header.file, parts[0]) if parts[0] != "~" else "~", int(parts[1])))
-    if header.issues and header.samples != sum(samples for _, samples in out):
+    if _NO_LAST_NEWLINE in header.issues and header.samples != sum(samples for _, samples in out):
         raise _cut_header(header.file, count, len(rows), "段", "segments")
     return tuple(out)
 
@@ -297,18 +319,27 @@ def _cut_header(file: str, wanted: int, found: int, zh: str, en: str) -> Unreada
     )
 
 
-def _recorded_at(time: str | None, date: str | None) -> str:
-    if not time or not date:
+def _recorded_at(tail: str) -> str:
+    """ISO 8601 of the time and the date behind a record line, in any order; empty where there aren't both."""
+    clock = _CLOCK.search(tail)
+    day = next((found for pattern in _DAYS if (found := pattern.search(tail))), None)
+    if clock is None or day is None:
         return ""
-    day, month, year = (int(part) for part in date.split("/"))
-    clock = [int(part) for part in time.split(".")[0].split(":") if part] if ":" in time else []
-    if year < 100:  # 89 may be 1989, or nobody knows
-        return ""
-    hour, minute, second = [*clock, 0, 0, 0][:3]
+    month = day["month"] if day["month"].isdigit() else str(_month(day["month"]))
+    hour, minute, second = (int(part or 0) for part in clock.groups())
     try:
-        return datetime.fromisoformat(f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}").isoformat()
+        return datetime(int(day["year"]), int(month), int(day["day"]), hour, minute, second).isoformat()  # noqa: DTZ001 - no zone is written
     except ValueError:
         return ""
+
+
+def _month(word: str) -> int:
+    return _MONTHS.index(word.casefold()) + 1 if word.casefold() in _MONTHS else 0
+
+
+def _is_understood(tail: str) -> bool:
+    """Whether nothing is lost: no date at all, one of two digits' year (which could be any century's), or one read."""
+    return not tail.strip() or _TIMES_ONLY.fullmatch(tail.strip()) is not None or _recorded_at(tail) != ""
 
 
 # ---- samples ----
@@ -603,6 +634,11 @@ def _decoded(content: bytes) -> str:
 
 # ---- what a reader should know ----
 
+_TIME_UNKNOWN: Final = Reason(
+    "header_time_unknown",
+    zh="头文件中的记录时间无法识别，按未知处理。",
+    en="When it was recorded is written in a way that is not understood; it counts as unknown.",
+)
 _NO_LAST_NEWLINE: Final = Reason(
     "header_without_last_newline",
     zh="头文件最后一行没有换行，可能被截断，请核对导联与患者信息。",
