@@ -33,6 +33,12 @@ _FOOT_MM: Final = 6.0
 _RIM_MM: Final = 0.2  # a line on the grid's edge is drawn whole
 _MOST_POINTS_HZ: Final = 1000.0
 _MOST_ROWS: Final = 24
+_LABEL_MM: Final = 3.2
+_LABEL_MOVES_MM: Final = 10.0
+"""As far as a lead's name may move to the right of its usual place."""
+_CLEAR_MM: Final = 0.5
+"""Between a lead's name and any trace."""
+_Line = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +235,8 @@ def _traces(
     signal: EcgSignal, rows: Sequence[Sequence[str]], rhythm: Sequence[str], paper: _Paper, start_s: float
 ) -> list[str]:
     out: list[str] = []
-    labels: list[str] = []
+    drawn: list[_Line] = []
+    named: list[tuple[float, int, str]] = []
     for row, leads in enumerate([*rows, *((lead,) for lead in rhythm)]):
         middle = paper.middle_mm(row)
         out.append(_pulse(paper, middle))
@@ -237,7 +244,9 @@ def _traces(
         for column, lead in enumerate(leads):
             left = PULSE_WIDTH_MM + column * column_s * paper.speed_mm_s
             begin_s = start_s + column * column_s
-            path = _path(signal, lead, begin_s, begin_s + column_s, left, middle, paper)
+            line = _line(signal, lead, begin_s, begin_s + column_s, left, middle, paper)
+            drawn.append(line)
+            path = _path(line)
             out.append(
                 f'<path class="es-trace" data-lead="{escape(_printable(lead))}" fill="none" stroke="#13191c" '
                 f'stroke-width="0.25" stroke-linejoin="round" stroke-linecap="round" d="{path}"/>'
@@ -245,8 +254,42 @@ def _traces(
             if column:
                 tick = f"M{_n(left)} {_n(middle - 10.5)}v2.5M{_n(left)} {_n(middle + 6.5)}v2.5"
                 out.append(f'<path class="es-tick" fill="none" stroke="#13191c" stroke-width="0.2" d="{tick}"/>')
-            labels.append(_text(left + 1.2, paper.pitch_mm * row + 4.2, lead, size=3.2, weight=600))
+            named.append((left + 1.2, row, lead))
+    labels = [_text(*_label_mm(x, row, lead, drawn, paper), lead, size=_LABEL_MM, weight=600) for x, row, lead in named]
     return labels + out  # a label's rim of paper must not hide a trace
+
+
+def _label_mm(x_mm: float, row: int, lead: str, drawn: Sequence[_Line], paper: _Paper) -> tuple[float, float]:
+    """Where a lead's name stands: in its row's band, as near its usual place as no trace of any row runs through it;
+    else where most room is."""
+    wide_mm = 0.75 * _LABEL_MM * len(lead)
+    top_mm = paper.pitch_mm * row
+    usual = min(4.2, paper.pitch_mm - 0.4)
+    places = np.arange(3.0, paper.pitch_mm - 0.2, 0.4)
+    places = np.concatenate([[usual], places[np.argsort(np.abs(places - usual), kind="stable")]])
+    best, room = (x_mm, top_mm + usual), -np.inf
+    for right_mm in np.arange(0.0, _LABEL_MOVES_MM, 0.8).tolist():
+        at = x_mm + right_mm
+        spans = [_spans(line, at - 0.4, at + wide_mm) for line in drawn]
+        low, high = (np.concatenate([s[n] for s in spans]) for n in (0, 1))
+        foot = top_mm + places[:, None]
+        gaps = np.maximum(low - foot, foot - 0.75 * _LABEL_MM - high)
+        rooms = np.minimum(gaps.min(axis=1, initial=_CLEAR_MM), _CLEAR_MM)
+        n = int(rooms.argmax())
+        if rooms[n] > room:
+            best, room = (at, top_mm + float(places[n])), float(rooms[n])
+        if room >= _CLEAR_MM:
+            break
+    return best
+
+
+def _spans(line: _Line, left_mm: float, right_mm: float) -> _Line:
+    """(highest, lowest) of each piece of a line between these; y counts down."""
+    x, y = line
+    if x.size < 2:
+        return y[:0], y[:0]
+    inside = (x[1:] >= left_mm) & (x[:-1] <= right_mm) & np.isfinite(y[1:]) & np.isfinite(y[:-1])
+    return np.minimum(y[:-1], y[1:])[inside], np.maximum(y[:-1], y[1:])[inside]
 
 
 def _column_s(signal: EcgSignal, paper: _Paper, columns: int, start_s: float) -> float:
@@ -265,20 +308,24 @@ def _pulse(paper: _Paper, middle_mm: float) -> str:
     )
 
 
-def _path(
+def _line(
     signal: EcgSignal, lead: str, begin_s: float, end_s: float, left_mm: float, middle_mm: float, paper: _Paper
-) -> str:
-    """The lead between two times, from ``left_mm`` on.  A gap in the recording is a gap in the line."""
+) -> _Line:
+    """The lead between two times, from ``left_mm`` on: x and y, mm; NaN where the recording has a gap."""
     sign = -1.0 if lead.startswith("-") else 1.0
     values = sign * signal.lead(lead.removeprefix("-"))
     level = float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
     first, last = int(np.ceil(begin_s * signal.fs_hz - 1e-9)), int(np.floor(end_s * signal.fs_hz + 1e-9))
     index = _thinned(values, np.arange(first, min(last + 1, values.size)), signal.fs_hz)
     x_mm = left_mm + (index / signal.fs_hz - begin_s) * paper.speed_mm_s
-    y_mm = middle_mm - (values[index] - level) * paper.gain_mm_mv
+    return x_mm, middle_mm - (values[index] - level) * paper.gain_mm_mv
+
+
+def _path(line: _Line) -> str:
+    """A gap in the recording is a gap in the line."""
     out: list[str] = []
     pen_is_down = False
-    for x, y in zip(x_mm.tolist(), y_mm.tolist(), strict=True):
+    for x, y in zip(line[0].tolist(), line[1].tolist(), strict=True):
         if isnan(y):
             pen_is_down = False
             continue

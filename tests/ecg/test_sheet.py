@@ -168,3 +168,23 @@ def test_names_are_text_and_nothing_else() -> None:
 def test_a_scale_that_is_not_offered_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         sheet_svg(make_ecg(1), **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", ["3x4+1R", "3x4+3R", "6x2", "cabrera"])
+@pytest.mark.parametrize("begin_s", [0.05, 0.12, 0.2, 0.3])
+def test_no_leads_name_lies_on_a_trace(layout: str, begin_s: float) -> None:
+    """Tall R and deep S under where the names usually stand, in every column."""
+    seconds = np.arange(5000) / 500
+    beats = np.zeros(5000)
+    for at in np.arange(begin_s, 10, 0.625):
+        beats += 1.3 * np.exp(-(((seconds - at) / 0.012) ** 2)) - 1.2 * np.exp(-(((seconds - at - 0.06) / 0.012) ** 2))
+    svg = sheet_svg(EcgSignal(STANDARD_LEADS, np.tile(beats, (12, 1)), 500.0), layout=layout)
+    traces = [points for _, points in _traces(svg)]
+    names = [t for t in _root(svg).iter(f"{_SVG}text") if (t.text or "").removeprefix("-") in STANDARD_LEADS]
+    assert len(names) >= 12
+    for name in names:
+        x, foot = float(name.get("x") or 0), float(name.get("y") or 0)
+        right, top = x + 2.2 * len(name.text or ""), foot - 2.4
+        for points in traces:
+            near = points[(points[:, 0] >= x) & (points[:, 0] <= right), 1]
+            assert not ((near > top) & (near < foot)).any(), (name.text, x, foot)

@@ -409,7 +409,7 @@ def test_a_machines_finding_is_accepted_or_rejected_with_a_reason(all_of_it: Hou
     assert who.post(f"{at}/tb", {"verdict": "rejected", "reason": "陈旧改变"}).status_code == 303
     live = who.page(f"/cases/{found.case_id}/live")
     assert "已驳回：陈旧改变" in live
-    assert 'class="find yes"' in live
+    assert 'class="find line yes"' in live
     assert "data-verdict" not in live
 
 
@@ -577,7 +577,7 @@ def test_an_ecgs_read_shows_numbers_statements_evidence_tier_and_the_devices_own
     who, found = all_of_it.held(modalities=frozenset({"ECG"}))
     all_of_it.bench.tell(found, ecg_read(Tier.ORANGE))
     page = who.page(f"/cases/{found.case_id}")
-    for wanted in ("橙 · 优先", "心房颤动伴快速心室率", "窦性心律", "依据 1 条", "3.81", "≥ 3.5 mV", "AHA 2009", "QTcF", "394",
+    for wanted in ("橙 · 优先", "心房颤动伴快速心室率", "窦性心律", '<ul class="because">', "3.81", "≥ 3.5 mV", "AHA 2009", "QTcF", "394",
                    "J+60", "设备自带", "Normal sinus rhythm", "PR 166 ms", "中国心电图危急值专家共识 2017", "打印"):  # fmt: skip
         assert wanted in page, wanted
     assert "/ecg/sheet/shigou/" in page and ".pdf" in page
