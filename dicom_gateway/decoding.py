@@ -22,11 +22,10 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from rle.utils import decode_frame as rle_planes
 
-from dicom_gateway.dicom_scan import NATIVE
+from dicom_gateway.dicom_scan import NATIVE, RLE
 from dicom_gateway.jpeg import JpegHead, going_on, head_of, is_ended, is_jpeg, repaired, without_transform
 
 MOST_PIXELS: Final = 100_000_000
-RLE: Final = "1.2.840.10008.1.2.5"
 #: The pixels of these are colours by luminance and chrominance (PS3.3 C.7.6.3.1.2).
 _YBR: Final = ("YBR_FULL", "YBR_FULL_422")
 _CODESTREAM: Final = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from dicom_gateway.dates import as_written_now
-from dicom_gateway.dicom_scan import PIXEL_DATA, Element, Elements, Header, private_vr
+from dicom_gateway.dicom_scan import EXPLICIT_LITTLE, PIXEL_DATA, Element, Elements, Header, private_vr
 
 #: Binary up to this long is sent inline.
 INLINE_BYTES: Final = 1024
@@ -40,6 +40,20 @@ def metadata(header: Header) -> Json:
     out |= _level(header, header.elements, f"instances/{sop_uid}/bulkdata/", _unsigned(header))
     out["00083002"] = {"vr": "UI", "Value": [header.transfer_syntax]}
     return dict(sorted(out.items()))
+
+
+def is_shifted(metadata: Json) -> bool:
+    """HighBit is not BitsStored - 1: values lie higher in their words, which viewers take no notice of."""
+    stored, high = (value_of(metadata, tag) for tag in ("00280101", "00280102"))
+    return isinstance(stored, int) and isinstance(high, int) and high > stored - 1 >= 0
+
+
+def served(metadata: Json) -> Json:
+    """The metadata of what is served as frames: where values lie too high they are moved down, and it says so."""
+    if not is_shifted(metadata):
+        return metadata
+    high: Json = {"vr": "US", "Value": [value_of(metadata, "00280101") - 1]}
+    return metadata | {"00280102": high, "00083002": {"vr": "UI", "Value": [EXPLICIT_LITTLE]}}
 
 
 def pack(value: Json) -> bytes:

@@ -29,6 +29,10 @@ from dicom_gateway.encoding import (
 )
 from dicom_gateway.file_head import Head, read_head, stream_syntax
 
+RLE: Final = "1.2.840.10008.1.2.5"
+#: MPEG-2, MPEG-4 AVC and HEVC, each also in fragments ("....1"): one stream, no frames apart (PS3.5 8.2.5 to 8.2.8).
+VIDEO: Final = frozenset(f"1.2.840.10008.1.2.4.{n}{part}" for n in range(100, 109) for part in ("", ".1"))
+
 MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 400_000
 #: Text and small binary together; pixel data, waveforms, documents and LUTs don't count.
@@ -570,7 +574,10 @@ def _text_samples(header: Header, elements: Elements, budget: int = 400) -> Iter
 
 # ---------------------------------------------------------------- frames
 def frame_map(header: Header) -> FrameMap | None:
-    """Where each frame's bytes lie; None without pixel data or where frames can't be told apart."""
+    """Where each frame's bytes lie; None without pixel data or where frames can't be told apart.
+
+    Its ``frames`` are those that are whole: fewer than the header says where the pixel data is too short.
+    """
     frames = header.frames
     if not frames:
         return None
@@ -578,8 +585,10 @@ def frame_map(header: Header) -> FrameMap | None:
         return FrameMap("deflated", frames, 0, _frame_bits(header) // 8)
     element = header.elements.get(PIXEL_DATA)
     if element is not None and element.fragments is not None:
+        if header.transfer_syntax in VIDEO:  # one stream, however many pictures are said to be in it
+            return FrameMap("encapsulated", 1, fragments=(tuple(element.fragments[1:]),))
         groups = _group(header, element.fragments, frames)
-        return FrameMap("encapsulated", frames, fragments=groups) if groups else None
+        return FrameMap("encapsulated", len(groups), fragments=groups) if groups else None
     return _native_map(header, frames)
 
 
@@ -598,7 +607,8 @@ def _native_map(header: Header, frames: int) -> FrameMap | None:
     bits = _frame_bits(header)
     if header.first(0x00280004) == "YBR_FULL_422" and bits * frames // 8 > element.length:
         bits = bits * 2 // 3  # two bytes a pixel, unless all three are there under that name
-    if bits <= 0 or (bits * frames + 7) // 8 > element.length:
+    frames = min(frames, element.length * 8 // bits) if bits > 0 else 0
+    if frames == 0:
         return None
     if bits % 8:
         return FrameMap("bits", frames, element.offset, (bits * frames + 7) // 8)
@@ -625,8 +635,10 @@ def _group(header: Header, fragments: list[tuple[int, int]], frames: int) -> tup
     if len(data) == frames:
         return tuple((fragment,) for fragment in data)
     marks = [n for n, (offset, _) in enumerate(data) if _begins_image(bytes(header.buffer[offset : offset + 12]))]
-    if len(marks) == frames and marks[0] == 0:
+    if 0 < len(marks) <= frames and marks[0] == 0:  # fewer: the others are missing
         return tuple(tuple(data[a:b]) for a, b in zip(marks, [*marks[1:], len(data)], strict=True))
+    if header.transfer_syntax == RLE and len(data) < frames:  # a fragment a frame (PS3.5 A.4.2)
+        return tuple((fragment,) for fragment in data)
     return ()
 
 

@@ -25,11 +25,6 @@ FRAME_TYPES: Final = {
     "1.2.840.10008.1.2.4.111": "image/jxl", "1.2.840.10008.1.2.4.112": "image/jxl",
     "1.2.840.10008.1.2.5": "image/dicom-rle",
 }  # fmt: skip
-#: MPEG-2, MPEG-4 AVC and HEVC, each also in fragments ("....1"): one stream, no frames apart (PS3.5 8.2.5 to 8.2.8).
-VIDEO: Final = {
-    f"1.2.840.10008.1.2.4.{number}{fragmented}": "video/mpeg" if number < 102 else "video/mp4"
-    for number in range(100, 109) for fragmented in ("", ".1")
-}  # fmt: skip
 _PLAIN: Final = frozenset({EXPLICIT_LITTLE, IMPLICIT_LITTLE})
 
 
@@ -128,6 +123,11 @@ def instance_form(accept: str, stored: str, *, many: bool) -> Form:
         if wish.transfer_syntax == EXPLICIT_LITTLE and stored not in (EXPLICIT_BIG, DEFLATED):
             return Form(DICOM, EXPLICIT_LITTLE, decode=True, single=single)
     raise not_acceptable(f'multipart/related; type="{DICOM}"; transfer-syntax=*')
+
+
+def video_type(transfer_syntax: str) -> str:
+    """The media type of a video's stream (PS3.18 table 8.7.3-5)."""
+    return "video/mpeg" if re.search(r"\.10[01](\.1)?$", transfer_syntax) else "video/mp4"
 
 
 def json_form(accept: str) -> None:

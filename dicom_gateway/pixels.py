@@ -24,8 +24,7 @@ from center.patients import age_on
 from center.reads import Abstention, FilmInput, Reason
 from dicom_gateway.decoding import MOST_PIXELS, Decoded, Layout, as_rgb, decode, first_text, whole
 from dicom_gateway.dicom_json import little_endian
-from dicom_gateway.dicom_scan import EXPLICIT_BIG, NATIVE
-from dicom_gateway.media import VIDEO
+from dicom_gateway.dicom_scan import EXPLICIT_BIG, NATIVE, VIDEO
 
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 Shades = npt.NDArray[np.float32]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final
 
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from center.errors import BadQuery, NotAcceptable, NotFound, Unreadable
 from center.reads import Abstention
-from dicom_gateway.decoding import Decoded, Layout, octets
+from dicom_gateway.decoding import Decoded, Layout, as_rgb, octets
 from dicom_gateway.dicom_json import Json
 from dicom_gateway.pixels import IS_VIDEO, Window, colour_of, decoded_of, shades_of
 
@@ -146,7 +146,7 @@ def _encoded(picture: Image.Image, look: Look) -> bytes:
 def decoded_frame(frame: Frame) -> bytes:
     """The frame's pixels uncompressed, little endian, as the metadata describes them.  Raises Unreadable, NotAcceptable.
 
-    Where HighBit isn't BitsStored - 1 the values are moved down, as ``honest`` makes the metadata say.
+    Where HighBit isn't BitsStored - 1 the values are moved down, as ``dicom_json.served`` makes the metadata say.
     """
     found = decoded_of(frame.attributes, frame.content, frame.transfer_syntax)
     if isinstance(found, Abstention):
@@ -160,6 +160,48 @@ def decoded_frame(frame: Frame) -> bytes:
             " Ask for the frame as it is stored, for the whole object, or for a picture.",
             {"difference": str(difference)},
         ) from None
+
+
+def put_decoded(dataset: Dataset, frames: Iterable[Frame]) -> None:
+    """The data set's pixels become these frames uncompressed, and it says exactly what they now are.  Raises Unreadable."""
+    decoded = [decoded_of(frame.attributes, frame.content, frame.transfer_syntax) for frame in frames]
+    whole = [one for one in decoded if isinstance(one, Decoded)]
+    layout = Layout.of(dataset)
+    colour = layout.samples == 3
+    try:
+        if len(whole) < len(decoded):
+            raise ValueError("a frame that can't be decoded")
+        made = [Decoded(as_rgb(one), one.bits, "RGB") if colour else one for one in whole]
+        layout = _layout_for(layout, made)
+        pixels = b"".join(octets(one, layout) for one in made)
+    except ValueError as error:
+        raise Unreadable(
+            "图像像素无法解码，或与文件头不符。", "The image's pixels cannot be decoded, or are not what its header says.",
+            {"cause": str(error)},
+        ) from None  # fmt: skip
+    _describe(dataset, layout)
+    dataset.add_new(0x7FE00010, "OB" if layout.bits_allocated <= 8 else "OW", pixels + b"\0" * (len(pixels) % 2))
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            del dataset[keyword]
+
+
+def _layout_for(layout: Layout, made: list[Decoded]) -> Layout:
+    """How frames lie that say themselves how many bits they need."""
+    bits = max([layout.bits_stored, *(one.bits for one in made)])
+    allocated = max(layout.bits_allocated, 8 if bits <= 8 else 16 if bits <= 16 else 32)
+    return replace(
+        layout, bits_stored=bits, high_bit=bits - 1, bits_allocated=allocated, planar=0,
+        photometric="RGB" if layout.samples == 3 else layout.photometric,
+    )  # fmt: skip
+
+
+def _describe(dataset: Dataset, layout: Layout) -> None:
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
+        layout.bits_allocated, layout.bits_stored, layout.high_bit,
+    )  # fmt: skip
+    if layout.samples == 3:
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", 0
 
 
 def no_frames_of_video(address: str) -> NotAcceptable:

@@ -14,7 +14,7 @@ from center.identity import ClinicId
 from center.patients import PatientIdentity
 from center.ports import InstanceRef, StudySummary
 from dicom_gateway.dates import date_of
-from dicom_gateway.dicom_scan import FrameMap
+from dicom_gateway.dicom_scan import VIDEO, FrameMap
 
 QUERIES = Queries.load(Path(__file__).with_name("queries.sql"))
 
@@ -38,6 +38,15 @@ class Shelved:
     origin: Origin
     modality: str
     metadata: bytes | None
+
+    @property
+    def whole_frames(self) -> int:
+        """How many frames are really there; ``frames`` is what the header says."""
+        return self.frame_map.frames if self.frame_map is not None else 0
+
+    @property
+    def is_video(self) -> bool:
+        return self.transfer_syntax in VIDEO
 
     @classmethod
     def from_row(cls, row: Row) -> Shelved:

@@ -311,7 +311,7 @@ def _frame_routes(routes: APIRouter, ask: Ask, shelf: wado.Shelf) -> None:
         one = _one(shelf, asking, study, series, sop)
         wanted = _numbers(numbers)
         shelf.check_frames(one, wanted)
-        form = media.frame_form(_accept(request), one.transfer_syntax)
+        form = shelf.frame_form(one, _accept(request))
         parts = shelf.frames(one, wanted, form)
         if form.single and len(wanted) == 1:
             return _stream(next(parts).body, form.media_type)
@@ -321,9 +321,12 @@ def _frame_routes(routes: APIRouter, ask: Ask, shelf: wado.Shelf) -> None:
     def bulk(request: Request, study: str, series: str, sop: str, path: str, asking: Asking = Depends(ask)) -> Response:
         """A value that the metadata left to its address."""
         one = _one(shelf, asking, study, series, sop)
-        if path.upper() == "7FE00010" and one.frame_map is not None and one.frame_map.kind == "encapsulated":
-            form = media.frame_form("*/*", one.transfer_syntax)
-            return _multipart(shelf.frames(one, range(1, one.frames + 1), form), form.media_type)
+        if path.upper() == "7FE00010" and one.frame_map is not None:
+            if one.is_video:
+                return _video(shelf, one, _accept(request))
+            form = shelf.frame_form(one, "*/*")
+            if form.decode or one.frame_map.kind == "encapsulated":
+                return _multipart(shelf.frames(one, range(1, one.whole_frames + 1), form), form.media_type)
         kind, pieces = shelf.bulk(one, path)
         form = media.bulk_form(_accept(request), kind)
         if form.single:
@@ -342,6 +345,8 @@ def _picture_routes(routes: APIRouter, ask: Ask, shelf: wado.Shelf) -> None:
             return _stream(shelf.document(one), media.PDF, {"Content-Disposition": "inline"})
         if not one.frames:
             raise rendering.no_picture()
+        if one.is_video and default is None and "video/" in accept:
+            return _video(shelf, one, accept)
         kind = media.picture_form(accept)
         look = rendering.look_from(
             kind, query.get("viewport", ""), query.get("window", ""), query.get("quality", ""), default
@@ -353,10 +358,11 @@ def _picture_routes(routes: APIRouter, ask: Ask, shelf: wado.Shelf) -> None:
         found = [s for s in shelf.find(asking.actor, asking.scope, study, series, metadata=True) if s.frames]
         if not found:
             raise rendering.no_picture()
-        return found[len(found) // 2]
+        found = [s for s in found if not s.is_video] or found
+        return shelf.with_frames(found[len(found) // 2])
 
     def middle_frame(one: Shelved) -> int:
-        return max(1, (one.frames + 1) // 2)
+        return max(1, (one.whole_frames + 1) // 2)
 
     @routes.get("/studies/{study}/series/{series}/instances/{sop}/rendered")
     def instance_rendered(
@@ -457,7 +463,15 @@ def _store_routes(routes: APIRouter, ask: Ask, doors: _Doors, gateway: Gateway) 
 
 # ---------------------------------------------------------------- little things
 def _one(shelf: wado.Shelf, asking: Asking, study: str, series: str, sop: str) -> Shelved:
-    return shelf.find(asking.actor, asking.scope, study, series, sop, metadata=True)[0]
+    return shelf.with_frames(shelf.find(asking.actor, asking.scope, study, series, sop, metadata=True)[0])
+
+
+def _video(shelf: wado.Shelf, one: Shelved, accept: str) -> Response:
+    """A video's stream, to be played or downloaded.  Raises NotAcceptable."""
+    form = media.bulk_form(accept, media.video_type(one.transfer_syntax))
+    if form.single:
+        return _stream(shelf.video(one), form.media_type)
+    return _multipart(iter([wado.Part(form.media_type, one.transfer_syntax, shelf.video(one))]), form.media_type)
 
 
 def _accept(request: Request) -> str:
