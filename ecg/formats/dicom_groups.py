@@ -116,6 +116,8 @@ def group_of(item: Dataset, samples: npt.NDArray[np.uint8] | None, order: str, s
             unscaled.append(name)
         elif scaled[0] > 0:
             leads.append(Channel(name, n, *scaled))
+        elif not kept and names_lead(name):
+            issues += left_out([name], "不以毫伏计", "not in millivolts")
         else:
             issues.append(_not_voltage_issue(name))
     if unscaled and not leads:
@@ -375,12 +377,16 @@ class Placed:
     def block(self, start: int, stop: int) -> Block:
         """mV [lead, stop - start]; NaN where a lead was not recorded."""
         out = np.full((len(self.leads), stop - start), np.nan)
-        at = np.arange(start, stop)
+        held: dict[tuple[int, int], Block] = {}
         for row, parts in zip(out, self.parts, strict=True):
             for group, n, begin in parts:
-                values = _at_rate(group, n, self.fs_hz)
-                inside = (at >= begin) & (at < begin + values.size) & np.isnan(row)
-                row[inside] = values[at[inside] - begin]
+                low, high = max(start, begin), min(stop, begin + round(group.seconds * self.fs_hz))
+                if high <= low:
+                    continue
+                if (id(group), begin) not in held:  # its other leads come with it
+                    held[id(group), begin] = _at_rate(group, self.fs_hz, low - begin, high - begin)
+                values, there = held[id(group), begin][n], row[low - start : high - start]
+                there[np.isnan(there)] = values[np.isnan(there)]
         return out
 
 
@@ -440,12 +446,15 @@ def _starts(groups: Sequence[Group]) -> tuple[list[float], list[Reason]]:
     return starts, [_IN_TURN, _TIMES_UNKNOWN]
 
 
-def _at_rate(group: Group, n: int, fs_hz: float) -> npt.NDArray[np.float64]:
-    """One lead of a group at this rate, mV."""
-    values = group.block(0, group.length)[n]
+def _at_rate(group: Group, fs_hz: float, start: int, stop: int) -> Block:
+    """The group's leads at this rate, mV [lead, stop - start], samples of this rate from the group's begin."""
     if group.fs_hz == fs_hz:
-        return values
-    at = np.arange(round(group.seconds * fs_hz)) * (group.fs_hz / fs_hz)
-    out = np.interp(at, np.flatnonzero(np.isfinite(values)), values[np.isfinite(values)])
-    out[~np.isfinite(values[np.minimum(np.rint(at).astype(np.int64), values.size - 1)])] = np.nan
-    return out
+        out = np.full((len(group.leads), stop - start), np.nan)
+        end = min(stop, group.length)
+        out[:, : end - start] = group.block(start, end)
+        return out
+    at = np.arange(start, stop) * (group.fs_hz / fs_hz)
+    first, last = int(at[0]), min(group.length, int(at[-1]) + 2)
+    values = group.block(first, last)
+    near = np.clip(np.rint(at).astype(np.int64) - first, 0, last - first - 1)
+    return np.stack([np.interp(at - first, np.arange(last - first), row) + 0 * row[near] for row in values])

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from center.errors import Unreadable
 from center.reads import Reason
-from ecg.formats.kinds import no_lead_named
+from ecg.formats.kinds import left_out, no_lead_named
 from ecg.formats.trouble import EXPORT_AGAIN, SEND_BOTH, unreadable
-from ecg.heart_leads import heart_leads
+from ecg.heart_leads import heart_leads, names_lead
 from ecg.signal import (
     MAX_LEADS,
     MAX_SAMPLES,
@@ -477,7 +477,9 @@ def as_signal(header: Header, leads: Sequence[Lead]) -> EcgSignal:
             header.file, "中没有以毫伏计的导联", "holds no lead in millivolts", expected="mV, uV or V in a signal line"
         )
     issues = [*header.issues, *(issue for lead in kept for issue in lead.issues)]
-    issues += [_not_voltage_issue(lead.name) for lead in leads if lead.step_mv <= 0]
+    others = [lead.name for lead in leads if lead.step_mv <= 0]
+    issues += left_out([name for name in others if names_lead(name)], "不以毫伏计", "not in millivolts")
+    issues += [_not_voltage_issue(name) for name in others if not names_lead(name)]
     age, sex, notes = _from_comments(header.comments)
     signal = EcgSignal(
         leads=distinct(lead.name for lead in kept),

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from center.reads import Outcome, PreliminaryRead, Tier
-from ecg.formats.dicom import read_dicom, read_median
+from ecg.formats.dicom import open_dicom, read_dicom, read_median
 from ecg.room import read_ecg, to_model_input
 from ecg.signal import STANDARD_LEADS, EcgSignal
 from tests.makers.ecg import make_ecg, make_ecg_dicom
@@ -91,6 +91,15 @@ def test_groups_recorded_at_once_are_one_recording() -> None:
     assert np.array_equal(signal.samples, MADE.samples)
     assert _codes(signal) == []
     assert _read(signal).tier is _read(MADE).tier
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_stretch_of_it_is_that_stretch_of_the_whole(every: int) -> None:
+    cuts = [replace(cut, every=every) if len(cut.leads) == 1 else cut for cut in printed()]
+    content = make_groups(MADE, cuts, has_offsets=True)
+    whole, long = read_dicom(content).samples, open_dicom(content)
+    for start, stop in ((0, 1), (0, 5000), (1200, 1300), (1249, 2501), (4990, 5000), (777, 777)):
+        assert np.allclose(long.block(start, stop), whole[:, start:stop], equal_nan=True)
 
 
 def test_groups_of_different_rates_meet_at_the_highest() -> None:
