@@ -27,7 +27,7 @@ from dicom_gateway.encoding import (
     private_vr,
     unreadable,
 )
-from dicom_gateway.file_head import Head, read_head, stream_syntax
+from dicom_gateway.file_head import Head, file_meta, read_head, stream_syntax
 
 RLE: Final = "1.2.840.10008.1.2.5"
 #: MPEG-2, MPEG-4 AVC and HEVC, each also in fragments ("....1"): one stream, no frames apart (PS3.5 8.2.5 to 8.2.8).
@@ -254,6 +254,24 @@ def scan(buffer: Buffer) -> Header:
     repertoire = Repertoire.of(declared, list(_text_samples(draft, elements)))
     odd = () if inflated else tuple(scanner.odd_vrs)
     return replace(draft, repertoire=repertoire, declared_charsets=declared, noted=notes, odd_vrs=odd)
+
+
+def readable(content: bytes) -> bytes:
+    """The same object for a library: with a head, and VRs of the dictionary where the file's are none.
+
+    What can't be scanned is given back as it is.
+    """
+    try:
+        header = scan(content)
+    except Unreadable:
+        return content
+    if not header.noted and not header.odd_vrs:
+        return content
+    out = bytearray(content)
+    for at, vr in header.odd_vrs:
+        out[at : at + 2] = vr
+    head = file_meta(header.sop_class_uid, header.sop_uid, header.transfer_syntax)
+    return head + out[header.dataset_offset :] if header.noted else bytes(out)
 
 
 def _syntax_of(view: memoryview, head: Head, elements: Elements) -> str:

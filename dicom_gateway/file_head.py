@@ -34,6 +34,10 @@ _JPEG_FRAMES: Final = {
 _JPEG_2000: Final = "1.2.840.10008.1.2.4.91"
 _RLE: Final = "1.2.840.10008.1.2.5"
 
+#: Ours, in the deterministic group 0002 of what comes by C-STORE.
+IMPLEMENTATION_UID: Final = "2.25.209641350953317561905226938410972263041"
+IMPLEMENTATION_VERSION: Final = "HELAN"
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -176,3 +180,29 @@ def _jpeg_syntax(head: bytes) -> str:
             return _JPEG_FRAMES[marker]
         at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
     return ""
+
+
+# ---------------------------------------------------------------- a head of ours
+def file_meta(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes:
+    """Preamble and group 0002: the same for the same object whoever sent it, and whenever (GROUND.md "Bytes")."""
+    parts = [
+        _meta_element(0x0001, b"OB", b"\x00\x01"),
+        _meta_element(0x0002, b"UI", _padded(sop_class_uid, b"\x00")),
+        _meta_element(0x0003, b"UI", _padded(sop_uid, b"\x00")),
+        _meta_element(0x0010, b"UI", _padded(transfer_syntax, b"\x00")),
+        _meta_element(0x0012, b"UI", _padded(IMPLEMENTATION_UID, b"\x00")),
+        _meta_element(0x0013, b"SH", _padded(IMPLEMENTATION_VERSION, b" ")),
+    ]
+    body = b"".join(parts)
+    return bytes(128) + b"DICM" + _meta_element(0x0000, b"UL", struct.pack("<I", len(body))) + body
+
+
+def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
+    if vr == b"OB":
+        return struct.pack("<HH2sHI", 2, number, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
+
+
+def _padded(text: str, pad: bytes) -> bytes:
+    raw = text.encode("ascii", "replace")
+    return raw + pad if len(raw) % 2 else raw

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from dicom_gateway.conflicts import Comparison, compare
 from dicom_gateway.contents import Contents
 from dicom_gateway.dates import date_of, date_text, time_text
 from dicom_gateway.dicom_scan import Header, check_identity, frame_map, scan, unreadable
+from dicom_gateway.file_head import file_meta
 from dicom_gateway.spool import SLAB_BYTES, Piece, Spool
 from dicom_gateway.store import QUERIES, frame_map_json
 
@@ -35,38 +35,10 @@ Outcome = Stored | Same | Quarantined
 _received = observe.counter("helan_gateway_instances_total", "Instances by outcome", ("door", "outcome"))
 _bytes = observe.counter("helan_gateway_received_bytes", "Bytes of stored instances", ("door",))
 _accept_s = observe.histogram("helan_gateway_accept_seconds", "From the last byte to the commit", ("door",))
-#: Ours, in the deterministic group 0002 of what comes by C-STORE.
-IMPLEMENTATION_UID: Final = "2.25.209641350953317561905226938410972263041"
-IMPLEMENTATION_VERSION: Final = "HELAN"
 _ATTEMPTS: Final = 3
 _RECLAIMED_AT_ONCE: Final = 500
 #: Stands where the differing tags would, when the first copy can no longer be read.
 HELD_IS_LOST: Final = "(first copy lost)"
-
-
-def file_meta(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes:
-    """Preamble and group 0002: the same for the same object whoever sent it, and whenever (GROUND.md "Bytes")."""
-    parts = [
-        _element(0x0001, b"OB", b"\x00\x01"),
-        _element(0x0002, b"UI", _padded(sop_class_uid, b"\x00")),
-        _element(0x0003, b"UI", _padded(sop_uid, b"\x00")),
-        _element(0x0010, b"UI", _padded(transfer_syntax, b"\x00")),
-        _element(0x0012, b"UI", _padded(IMPLEMENTATION_UID, b"\x00")),
-        _element(0x0013, b"SH", _padded(IMPLEMENTATION_VERSION, b" ")),
-    ]
-    body = b"".join(parts)
-    return bytes(128) + b"DICM" + _element(0x0000, b"UL", struct.pack("<I", len(body))) + body
-
-
-def _element(number: int, vr: bytes, value: bytes) -> bytes:
-    if vr == b"OB":
-        return struct.pack("<HH2sHI", 2, number, vr, 0, len(value)) + value
-    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
-
-
-def _padded(text: str, pad: bytes) -> bytes:
-    raw = text.encode("ascii", "replace")
-    return raw + pad if len(raw) % 2 else raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from center.patients import age_on
 from center.reads import Abstention, FilmInput, Reason
 from dicom_gateway.decoding import MOST_PIXELS, Decoded, Layout, as_rgb, decode, first_text, whole
 from dicom_gateway.dicom_json import little_endian
-from dicom_gateway.dicom_scan import EXPLICIT_BIG, NATIVE, VIDEO
+from dicom_gateway.dicom_scan import EXPLICIT_BIG, NATIVE, VIDEO, readable
 
 GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 Shades = npt.NDArray[np.float32]
@@ -136,7 +136,7 @@ def colour_of(dataset: Dataset, decoded: Decoded) -> npt.NDArray[np.uint8] | Abs
 
 def _read(content: bytes) -> Dataset | None:
     try:
-        return pydicom.dcmread(io.BytesIO(content))
+        return pydicom.dcmread(io.BytesIO(readable(content)))
     except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, OSError):
         return None
 

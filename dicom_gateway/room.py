@@ -15,7 +15,7 @@ from center.ports import CaseAccess, Clock, Identifiers, ObjectStore, Reads, Rep
 from dicom_gateway.associations import Associations, Peers
 from dicom_gateway.completion import OTHERWISE_S, QUIET_S
 from dicom_gateway.contents import Contents
-from dicom_gateway.dicom_scan import scan
+from dicom_gateway.dicom_scan import readable, scan
 from dicom_gateway.dimse.scp import Receiver
 from dicom_gateway.dimse.scu import Sender
 from dicom_gateway.handlers import Completer, Filer, Mover
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from center.web import Web
 
-__all__ = ["Gateway", "film_input", "report_sop_uid", "scan"]
+__all__ = ["Gateway", "film_input", "readable", "report_sop_uid", "scan"]
 
 
 def report_sop_uid(clinic_id: str, study_uid: str, case_id: str, version: int) -> str:

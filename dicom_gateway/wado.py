@@ -40,6 +40,7 @@ from dicom_gateway.dicom_scan import (
     FrameMap,
     Header,
     frame_map,
+    readable,
     scan,
 )
 from dicom_gateway.media import DICOM, OCTETS, PDF, Form, frame_form
@@ -144,7 +145,7 @@ class Shelf:
         if one.transfer_syntax in VIDEO:
             raise rendering.no_frames_of_video(_address_of(one))
         raw = self._contents.read(one.sha256)
-        dataset = dcmread(BytesIO(raw))
+        dataset = dcmread(BytesIO(readable(raw)))
         if one.frames and one.transfer_syntax not in NATIVE:
             rendering.put_decoded(dataset, _frames_in(raw, one))
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -12,7 +12,7 @@ from center.errors import Failure, NotFound, Unavailable
 from center.identity import Actor, ClinicId, system_for
 from center.ports import Reads, StudyIndex, StudySummary
 from center.reads import Abstention, FilmInput, ModelInput, Outcome, Reason
-from dicom_gateway.room import film_input
+from dicom_gateway.room import film_input, readable
 from ecg.room import is_long, open_long, read_dicom_signal, to_long_input, to_model_input
 
 _WAVEFORM = "1.2.840.10008.5.1.4.1.1.9."
@@ -83,7 +83,7 @@ def _film(study_uid: str, source: Source) -> ModelInput | Abstention:
 
 def _recording(study_uid: str, source: Source) -> ModelInput | Abstention:
     try:
-        content = source.load()
+        content = readable(source.load())
         long = open_long({source.sop_uid: content}) if len(content) > _HELD_BYTES else None
         if long is not None and is_long(long):
             return to_long_input(long, study_uid, (source.sop_uid,), _digest(source))

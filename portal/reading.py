@@ -43,8 +43,13 @@ _HEAD_BYTES: Final = 132
 _LOOKED_AT_BYTES: Final = 1 << 16
 _LARGE_BYTES: Final = 1 << 20
 """A minute and a half of twelve leads; what is smaller is read whole."""
-#: A data set without preamble begins with an element of group 0002 or 0008, little endian (PS3.10 7.1).
-_BARE_DATA_SETS: Final = (b"\x02\x00", b"\x08\x00")
+#: A data set without preamble begins with an element of group 0002, 0004 or 0008 (PS3.10 7.1), or with the prefix.
+_BARE_DATA_SETS: Final = (b"\x02\x00", b"\x04\x00", b"\x08\x00", b"\x00\x08", b"DI")
+_INDEX: Final = Reason(
+    "dicomdir",
+    "这是光盘目录文件 DICOMDIR，只是索引，不含影像。",
+    "This is a DICOMDIR, the index of a disc: it holds no images.",
+)
 _BROKE: Final = Reason("read_failed", "程序读取时出错，这份没有初读。", "The program failed on this one: no read.")
 _LOST: Final = {
     "died": Reason(
@@ -59,7 +64,7 @@ Line = dict[str, Any]
 
 @dataclass(slots=True)
 class Study:
-    """Files that belong together. kind: dicom | wfdb | other; annotations: of a .hea, which are no recordings."""
+    """Files that belong together. kind: dicom | wfdb | index | other; annotations: of a .hea, which are no recordings."""
 
     kind: str
     files: list[Path] = field(default_factory=list)
@@ -132,6 +137,9 @@ def grouped(files: list[Path]) -> list[Study]:
         if path in signals:
             studies.append(Study("wfdb", [path, *signals[path]], beside[path]))
         elif (found := _dicom_source(path)) is not None:
+            if isinstance(found, Reason):
+                studies.append(Study("index", [path]))
+                continue
             study_uid, source = found
             if study_uid not in by_uid:
                 by_uid[study_uid] = Study("dicom", study_uid=study_uid)
@@ -216,8 +224,8 @@ def _says_nothing(path: Path) -> bool:
         return False
 
 
-def _dicom_source(path: Path) -> tuple[str, Source] | None:
-    """(study, instance) when the file is DICOM that can be scanned."""
+def _dicom_source(path: Path) -> tuple[str, Source] | Reason | None:
+    """(study, instance) when the file is DICOM that can be scanned; why not where it is a disc's index."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -229,7 +237,9 @@ def _dicom_source(path: Path) -> tuple[str, Source] | None:
         return header.study_uid, Source(
             header.sop_uid, header.sop_class_uid, header.first(_MODALITY), _file_digest(path), path.read_bytes
         )
-    except (Failure, OSError, ValueError):
+    except Failure as failure:
+        return _INDEX if failure.facts.get("kind") == "dicomdir" else None
+    except (OSError, ValueError):
         return None
 
 
@@ -246,6 +256,8 @@ def _file_digest(path: Path) -> str:
 def _input(study: Study) -> ModelInput | Abstention:
     if (long := _long_input(study)) is not None:
         return long
+    if study.kind == "index":
+        return Abstention(_INDEX)
     if study.kind == "dicom":
         return model_input(study.study_uid, study.sources)
     return to_model_input(read_files({f.name: f.read_bytes() for f in study.files}), "", (), _digest(study))

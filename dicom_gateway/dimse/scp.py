@@ -25,7 +25,8 @@ from center.errors import Failure, Mismatched, Unavailable
 from center.identity import SYSTEM
 from center.ports import Provenance, Quarantined
 from dicom_gateway.associations import Associations, Peer, Peers
-from dicom_gateway.ingest import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, Door, file_meta
+from dicom_gateway.file_head import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, file_meta
+from dicom_gateway.ingest import Door
 from dicom_gateway.spool import SLAB_BYTES
 
 log = observe.log("gateway")

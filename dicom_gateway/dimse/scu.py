@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from io import BytesIO
 from typing import Final
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pynetdicom import AE
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import by the library
 
+from center.errors import Failure
 from center.ports import SendOutcome
-from dicom_gateway.ingest import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION
+from dicom_gateway.dicom_scan import Header, readable, scan
+from dicom_gateway.file_head import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, file_meta
 
 TIMEOUT_S: Final = 30
 #: Explicit and implicit little endian can be written from one another without touching a pixel.
 _PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+# A file's data set goes over the wire as it lies: what a library writes anew is no longer what was signed or sent.
+_config.STORE_SEND_CHUNKED_DATASET = True
 
 
 class Sender:
@@ -27,10 +35,10 @@ class Sender:
     def store(self, aet: str, host: str, port: int, raw: bytes) -> SendOutcome:
         """One C-STORE of one Part 10 file."""
         try:
-            dataset = dcmread(BytesIO(raw))
-        except (InvalidDicomError, OSError, ValueError) as error:
-            return SendOutcome(False, None, f"unreadable: {type(error).__name__}", retry=False)
-        syntax, sop_class = str(dataset.file_meta.TransferSyntaxUID), str(dataset.SOPClassUID)
+            header = scan(raw)
+        except Failure as failure:
+            return SendOutcome(False, None, f"unreadable: {failure.name}", retry=False)
+        syntax, sop_class = header.transfer_syntax, header.sop_class_uid
         ae = self._entity()
         for one in _PLAIN if syntax in _PLAIN else (syntax,):
             ae.add_requested_context(sop_class, one)
@@ -41,8 +49,8 @@ class Sender:
         if not association.is_established:
             return _no_association(association, syntax)
         try:
-            answer = association.send_c_store(dataset)
-        except (ValueError, RuntimeError, AttributeError) as error:
+            answer = _send(association, raw, header)
+        except (ValueError, RuntimeError, AttributeError, OSError) as error:
             return SendOutcome(
                 False, None, f"the peer takes this class or syntax {syntax} not: {type(error).__name__}", retry=False
             )
@@ -73,6 +81,18 @@ class Sender:
         ae.connection_timeout = 10
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
         return ae
+
+
+def _send(association: Association, raw: bytes, header: Header) -> Dataset:
+    """The peer's answer. Written anew only where it takes the other of the two plain syntaxes."""
+    accepted = {str(syntax) for context in association.accepted_contexts for syntax in context.transfer_syntax or ()}
+    if header.transfer_syntax not in accepted:
+        return association.send_c_store(dcmread(BytesIO(readable(raw))))
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(file_meta(header.sop_class_uid, header.sop_uid, header.transfer_syntax))
+        file.write(memoryview(raw)[header.dataset_offset :])
+        file.flush()
+        return association.send_c_store(file.name)
 
 
 def _no_association(association: object, syntax: str) -> SendOutcome:

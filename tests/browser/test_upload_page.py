@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from dicom_gateway.room import scan
 from portal.demo_ecgs import make_ecg, write_wfdb
 from portal.demo_studies import film_dicom
 from tests import steps
+from tests.makers import oddities
 from tests.region import Region
 
 pytestmark = pytest.mark.timeout(420)
@@ -131,3 +133,16 @@ def test_a_recording_is_asked_whose_it_is_and_a_print_of_one_is_refused(
     reader = shared_region.person("gunanxing")
     case = steps.find_case(reader, patient.local_id)
     assert case["question"] == "有无房颤？"
+
+
+def test_a_disc_of_old_files_goes_in_and_its_index_is_passed_over(page: Page, tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path, "disc")
+    for file in sorted(folder.glob("IMG_000[0-3]")):
+        raw = file.read_bytes()
+        file.write_bytes(raw[scan(raw).dataset_offset if file.name < "IMG_0002" else 132 :])
+    (folder / "DICOMDIR").write_bytes(oddities.dicomdir())
+    (folder / "INDEX").write_bytes(oddities.dicomdir())
+    page.set_input_files("#pick-folder", str(folder))
+    page.wait_for_selector('.up[data-tone="green"]')
+    words = page.inner_text(".up")
+    assert f"中心已收齐 {FILES} / {FILES}" in words and "DICOMDIR 是光盘目录" in words

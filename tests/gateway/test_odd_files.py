@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import subprocess
+import time
 from io import BytesIO
+from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydicom import dcmread
+from pynetdicom import AE, association
 
 from center.errors import Unreadable
+from center.reads import FilmInput
 from dicom_gateway import dicom_json
-from dicom_gateway.dicom_scan import frame_map, scan
+from dicom_gateway.dicom_scan import frame_map, readable, scan
+from dicom_gateway.dimse.scp import Receiver
+from dicom_gateway.dimse.scu import Sender
+from dicom_gateway.pixels import film_input
 from tests.gateway import test_dicomweb as web
+from tests.gateway import test_dimse as dimse
 from tests.gateway.conftest import House
 from tests.makers.dicom import CR_STORAGE, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from tests.makers.oddities import (
     big_data_set,
     data_set,
+    dicomdir,
     element,
     head,
     implicit,
@@ -28,7 +40,8 @@ from tests.makers.oddities import (
     values,
 )
 
-access, app, client = web.access, web.app, web.client  # fixtures
+access, app, client, receiver = web.access, web.app, web.client, dimse.receiver  # fixtures
+SHIGOU, BOTH = dimse.SHIGOU, dimse.BOTH
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 PREFIX = bytes(128) + b"DICM"
 
@@ -225,12 +238,6 @@ def test_what_is_no_data_set_is_refused(raw: bytes) -> None:
 
 
 # ---------------------------------------------------------------- DICOMDIR
-def dicomdir(seed: str = "dir") -> bytes:
-    records = element(0x00041220, b"SQ", item(element(0x00041430, b"CS", b"PATIENT")))
-    body = element(0x00041130, b"CS", b"DISC") + records
-    return PREFIX + head(seed, sop_class="1.2.840.10008.1.3.10") + body
-
-
 def test_a_dicomdir_is_an_index_and_said_so(house: House, client: TestClient) -> None:
     raw = dicomdir()
     for one in (raw, raw[132:], raw[raw.index(b"\x04\x00\x30\x11") :]):
@@ -240,3 +247,62 @@ def test_a_dicomdir_is_an_index_and_said_so(house: House, client: TestClient) ->
     body, headers = web.related(raw, part10("beside"))
     answer = client.post("/dicom-web/studies", content=body, headers=headers)
     assert answer.status_code == 202 and len(answer.json()["00081199"]["Value"]) == 1
+
+
+# ---------------------------------------------------------------- what libraries are given
+@pytest.mark.parametrize("raw", [
+    data_set("r1"), implicit_data_set("r1"), head("r1") + data_set("r1"), PREFIX + head("r1", syntax=None) + data_set("r1"),
+    part10("r1", {0x00280120: element(0x00280120, b"  ", b"?\x00", long=False)}),
+    part10("r1", {0x00280120: element(0x00280120, b"QQ", b"?\x00", long=True)}),
+    part10("r1", {0x00091001: element(0x00091001, b"??", b"?\x00", long=False)}),
+    part10("r1", {0x00280010: un(0x00280010, struct.pack("<H", 32)), 0x00280100: un(0x00280100, struct.pack("<H", 16))}),
+])  # fmt: skip
+def test_a_model_gets_the_film_of_an_odd_file(raw: bytes) -> None:
+    plain, odd = film_input(part10("r1")), film_input(raw)
+    assert isinstance(plain, FilmInput) and isinstance(odd, FilmInput)
+    assert np.array_equal(plain.pixels, odd.pixels)
+
+
+def test_what_is_sound_is_given_as_it_is() -> None:
+    raw = part10("r2")
+    assert readable(raw) is raw and readable(b"garbage") == b"garbage"
+
+
+# ---------------------------------------------------------------- C-STORE, both ways
+ODD = part10("c1", {0x00280120: element(0x00280120, b"  ", b"?\x00", long=False), 0x00081030: (b"LO", b"odd")})
+
+
+def test_an_odd_vr_by_c_store_is_taken_as_it_came(
+    house: House, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ae = AE(ae_title="SHIGOU_DR")
+    ae.add_requested_context(CR_STORAGE, EXPLICIT_LITTLE)
+    opened = ae.associate("127.0.0.1", receiver.port, ae_title="HELAN")
+    assert opened.is_established
+    body = ODD[scan(ODD).dataset_offset :]
+    with monkeypatch.context() as patched:
+        patched.setattr(association, "encode", lambda *_: body)  # a device's own bytes, which no library writes
+        assert int(opened.send_c_store(dcmread(BytesIO(part10("c1")))).Status) == 0x0000
+    opened.release()
+    sop = values("c1")[0x00080018][1].decode()
+    held = house.gateway.index.read_bytes(BOTH, SHIGOU, sop)
+    assert held[scan(held).dataset_offset :] == body
+
+
+def test_an_odd_vr_is_sent_with_its_bytes_as_they_are(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(["storescp", "+B", "-od", str(tmp_path), "-aet", "PACS", str(port)])
+    try:
+        sender = Sender("HELAN")
+        end = time.monotonic() + 10
+        while not sender.echo("PACS", "127.0.0.1", port).acknowledged and time.monotonic() < end:
+            time.sleep(0.05)
+        outcome = sender.store("PACS", "127.0.0.1", port, ODD)
+        assert outcome.acknowledged, outcome
+    finally:
+        server.terminate()
+        server.wait()
+    (file,) = tmp_path.iterdir()
+    assert file.read_bytes().endswith(ODD[scan(ODD).dataset_offset :])

@@ -89,7 +89,13 @@ def part10(seed: str, changes: Mapping[int, tuple[bytes, bytes] | bytes | None] 
     return bytes(128) + b"DICM" + head(seed) + data_set(seed, changes)
 
 
+def dicomdir() -> bytes:
+    """The index of a disc with one patient's record and no image."""
+    records = element(0x00041220, b"SQ", item(element(0x00041430, b"CS", b"PATIENT")))
+    return bytes(128) + b"DICM" + head("disc", sop_class="1.2.840.10008.1.3.10") + element(0x00041130, b"CS", b"DISC") + records  # fmt: skip
+
+
 __all__ = [
-    "EXPLICIT_LITTLE", "IMPLICIT_LITTLE", "big_data_set", "data_set", "element", "head", "implicit",
+    "EXPLICIT_LITTLE", "IMPLICIT_LITTLE", "big_data_set", "data_set", "dicomdir", "element", "head", "implicit",
     "implicit_data_set", "item", "part10", "tag_bytes", "values",
 ]  # fmt: skip

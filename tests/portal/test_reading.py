@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from center.reads import ModelInput, Outcome, PreliminaryRead, Tier
+from dicom_gateway.room import scan
 from portal.demo_ecgs import make_ecg, write_wfdb
 from portal.demo_studies import MadePerson, film_dicom
 from portal.reading import files_of, grouped, in_words, read_paths, read_side_by_side
+from tests.makers import oddities
 from tests.makers.ecg_reads import ecg_read
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -62,6 +64,16 @@ def test_each_study_gets_one_line_in_the_order_given(folder: Path) -> None:
 def test_a_path_that_is_not_there_gets_its_line_and_stops_nothing(folder: Path) -> None:
     lines = list(read_paths([folder / "nowhere.dcm", folder / "a_film.dcm"], READERS))
     assert [x["outcome"] for x in lines] == ["unreadable", "read"] and lines[0]["reason"]["code"] == "unreadable_file"
+
+
+def test_a_disc_without_file_heads_is_read_and_its_index_is_said_to_be_one(tmp_path: Path) -> None:
+    raw = film("bare")
+    (tmp_path / "DICOMDIR").write_bytes(oddities.dicomdir())
+    (tmp_path / "IM1").write_bytes(raw[scan(raw).dataset_offset :])
+    (tmp_path / "IM2").write_bytes(oddities.implicit_data_set("read"))
+    lines = list(read_paths([tmp_path], READERS))
+    assert [x["outcome"] for x in lines] == ["abstained", "read", "read"]
+    assert lines[0]["reason"]["code"] == "dicomdir" and "DICOMDIR" in lines[0]["reason"]["zh"]
 
 
 def test_a_header_and_its_signal_are_one_study(folder: Path) -> None:

@@ -45,11 +45,17 @@
   };
 
   /* ---- what is what: told by the first bytes, since device files often bear no extension ---- */
-  const JUNK = /(^|\/)(\.|__MACOSX\/|thumbs\.db$|desktop\.ini$|autorun\.|dicomdir$)/i;
-  const isDicom = async (file) => {
-    if (file.size < 132) return false;
-    const head = new Uint8Array(await file.slice(128, 132).arrayBuffer());
-    return head[0] === 68 && head[1] === 73 && head[2] === 67 && head[3] === 77;
+  const JUNK = /(^|\/)(\.|__MACOSX\/|thumbs\.db$|desktop\.ini$|autorun\.)/i;
+  const INDEX = /(^|\/)dicomdir(;1)?$/i; // a disc's index by its name; by its class where it bears another
+  const DIRECTORY = /1\.2\.840\.10008\.1\.3\.10(?![.\d])/; // Media Storage Directory Storage
+  /* 'dicom', 'index' or '': by the prefix, or by the first element of a data set that has no file head */
+  const dicomKind = async (one) => {
+    if (INDEX.test(one.path)) return 'index';
+    const head = String.fromCharCode(...new Uint8Array(await one.file.slice(0, 1024).arrayBuffer()));
+    if (DIRECTORY.test(head)) return 'index';
+    if (head.slice(128, 132) === 'DICM' || head.startsWith('DICM')) return 'dicom';
+    const little = /^[\x02\x08]\0[^]\0/.test(head) && (/^[A-Z]{2}/.test(head.slice(4)) || head.slice(6, 8) === '\0\0');
+    return little || /^\0\x08\0[^][A-Z]{2}/.test(head) ? 'dicom' : '';
   };
   const nameOf = (path) => path.split('/').pop();
   const folderOf = (path) => path.split('/').slice(0, -1).join('/');
@@ -60,13 +66,14 @@
   };
 
   const sort = async (chosen) => {
-    const found = { dicom: [], ecg: [], failed: [], leftOut: 0 };
+    const found = { dicom: [], ecg: [], failed: [], leftOut: 0, indexes: 0 };
     const rest = [];
     for (const one of chosen) {
       if (JUNK.test(one.path) || !one.file.size) { if (!JUNK.test(one.path)) found.failed.push({ ...one, words: say('broken') }); else found.leftOut += 1; continue; }
-      let dicom = false;
-      try { dicom = await isDicom(one.file); } catch { found.failed.push({ ...one, words: say('unread') }); continue; }
-      (dicom || /\.(dcm|dicom)$/i.test(one.path) ? found.dicom : rest).push(one);
+      let kind = '';
+      try { kind = await dicomKind(one); } catch { found.failed.push({ ...one, words: say('unread') }); continue; }
+      if (kind === 'index') { found.indexes += 1; continue; }
+      (kind || /\.(dcm|dicom)$/i.test(one.path) ? found.dicom : rest).push(one);
     }
     const taken = new Set();
     for (const one of rest.filter((r) => /\.hea$/i.test(r.path))) {
@@ -165,6 +172,7 @@
       this.looked = 0;
       this.knownBefore = 0;
       this.leftOut = 0;
+      this.indexes = 0;
       this.requests = new Set();
       this.begun = 0;
       this.node = clone('up-card');
@@ -358,6 +366,7 @@
       if (done) words = failed ? say('some', { n: received, failed }) : say('whole', { n: received, total });
       if (done && this.knownBefore) words += ` · ${say('known', { n: this.knownBefore })}`;
       if (this.leftOut) words += ` · ${say('skipped', { n: this.leftOut })}`;
+      if (this.indexes) words += ` · ${say('index')}`;
       put(this.$('.said'), this.why || words);
       this.$('[data-do="pause"]').hidden = done || this.paused || !this.ready;
       this.$('[data-do="resume"]').hidden = !this.paused;
@@ -444,8 +453,9 @@
     tops.forEach((items, top) => {
       const name = top || (items.length === 1 ? items[0].path : say('files', { n: items.length }));
       const batch = new Batch(name, items);
-      batch.leftOut = found.leftOut;
+      Object.assign(batch, { leftOut: found.leftOut, indexes: found.indexes });
       found.leftOut = 0;
+      found.indexes = 0;
       batch.items.filter((i) => i.words).forEach((i) => { i.lost = true; batch.fail(i, i.words); });
       if (last.some((l) => l.name === name)) document.getElementById('unfinished').hidden = true;
       batch.start();
@@ -454,7 +464,7 @@
       const card = ecgCard(parts);
       if (!/\.hea$/i.test(parts[0].path)) card.send(); // not a recording we know: the center says why
     });
-    if (!tops.size && !found.ecg.length) helan.toast(say('nothing'), { icon: 'warn', tone: 'orange', seconds: 12 });
+    if (!tops.size && !found.ecg.length) helan.toast(say(found.indexes ? 'index' : 'nothing'), { icon: 'warn', tone: 'orange', seconds: 12 });
     remember();
   };
 
