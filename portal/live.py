@@ -7,8 +7,10 @@ import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from center.accounts import ACCESS_ENDED
+from center.clock import monotonic_s
 from center.codes import Role
 from center.database import Database
 from center.identity import Actor
@@ -16,6 +18,11 @@ from center.identity import Actor
 _QUEUE = 100
 _PING_S = 15.0
 _END = "end"
+_ARRIVED = "InstanceArrived"
+#: Whose page shows how many images of a study have come.
+_UPLOADERS = frozenset({Role.TECHNICIAN, Role.CLINIC_DOCTOR})
+#: News of one study or case goes out so often at most (ours: a person sees no difference).
+ONE_EVERY_S = 1.0
 #: Whether the page's session is in force still.
 StillSignedIn = Callable[[], Awaitable[bool]]
 
@@ -33,6 +40,36 @@ class _Listener:
         self.queue.put_nowait((event, text))
 
 
+class Pace:
+    """Which news goes out now: the first of a kind at once, of those that follow within a second the last, once it is over."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._sent: dict[str, float] = {}
+        self._held: dict[str, str] = {}
+
+    def may(self, about: str, text: str) -> bool:
+        """It goes out now; False: it is held."""
+        if self._monotonic() - self._sent.get(about, -ONE_EVERY_S) >= ONE_EVERY_S and about not in self._held:
+            self._sent[about] = self._monotonic()
+            return True
+        self._held[about] = text
+        return False
+
+    def due(self) -> list[str]:
+        """What was held and may go out now."""
+        now = self._monotonic()
+        out = [about for about in self._held if now - self._sent.get(about, 0.0) >= ONE_EVERY_S]
+        texts = [self._held.pop(about) for about in out]
+        self._sent = {about: at for about, at in self._sent.items() if now - at < ONE_EVERY_S}
+        self._sent |= dict.fromkeys(out, now)
+        return texts
+
+
+def _shows_arrivals(actor: Actor, clinic_id: str) -> bool:
+    return any(m.clinic_id == clinic_id and m.role in _UPLOADERS for m in actor.memberships)
+
+
 class Live:
     """Notifications of the database -> server-sent events of those who may see that clinic."""
 
@@ -42,6 +79,7 @@ class Live:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._pace = Pace(monotonic_s)
 
     def start(self) -> None:
         with self._lock:
@@ -81,15 +119,23 @@ class Live:
                 self._listeners.discard(listener)
 
     def _listen(self) -> None:
-        for note in self._database.listen("helan_page", stop=self._stop, quiet_s=5.0):
+        for note in self._database.listen("helan_page", stop=self._stop, quiet_s=ONE_EVERY_S):
             if note is not None:
-                self._fan_out(note[1])
+                self._hear(note[1])
+            for text in self._pace.due():
+                self._fan_out(json.loads(text), text)
 
-    def _fan_out(self, text: str) -> None:
+    def _hear(self, text: str) -> None:
+        """One thing's news goes out once a second: a CT of 500 slices is one change, not 500."""
         try:
             note = json.loads(text)
         except ValueError:
             return
+        about = "|".join(str(note.get(name, "")) for name in ("clinic_id", "kind", "study_uid", "case_id", "person_id"))
+        if "alert" in str(note.get("kind", "")).lower() or self._pace.may(about, text):
+            self._fan_out(note, text)
+
+    def _fan_out(self, note: dict[str, Any], text: str) -> None:
         event = "alert" if "alert" in str(note.get("kind", "")).lower() else "change"
         with self._lock:
             listeners = tuple(self._listeners)
@@ -99,6 +145,8 @@ class Live:
                     listener.loop.call_soon_threadsafe(listener.offer, _END, "")
             return
         for listener in listeners:
+            if note.get("kind") == _ARRIVED and not _shows_arrivals(listener.actor, str(note.get("clinic_id"))):
+                continue  # lists of cases show no study before it is complete
             if note.get("clinic_id") in listener.actor.clinics:
                 listener.loop.call_soon_threadsafe(listener.offer, event, text)
             elif listener.actor.has_role(Role.DISPATCHER):  # sees every clinic's board, through its view

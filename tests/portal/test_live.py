@@ -9,8 +9,9 @@ import pytest
 
 from center.accounts import Accounts
 from center.clock import CountedIdentifiers, HeldClock
-from center.codes import Role
+from center.codes import Role, Service
 from center.database import Database
+from center.identity import SYSTEM
 from portal import live
 from portal.live import Live
 
@@ -72,3 +73,60 @@ def test_a_stream_whose_session_ran_out_ends_with_the_next_ping(
         feed.stop()
 
     asyncio.run(run())
+
+
+def test_a_ct_of_500_slices_is_a_few_words_for_the_clinic_and_none_for_a_list_of_cases(
+    accounts: Accounts, database: Database
+) -> None:
+    accounts.add_person("du", "du", PASSWORD, [("tertiary", Role.READER)], licence="1", scope=[Service.IMAGING])
+    accounts.add_agreement("shigou", "tertiary", Service.IMAGING)
+
+    async def run() -> tuple[list[bytes], list[bytes]]:
+        feed = Live(database)
+        heard: dict[str, list[bytes]] = {"ji": [], "du": []}
+
+        async def yes() -> bool:
+            return True
+
+        async def listen(login: str) -> None:
+            async for piece in feed.stream(accounts.actor_of(login), yes):
+                heard[login].append(piece)
+
+        tasks = [asyncio.create_task(listen(login)) for login in heard]
+        await asyncio.sleep(1.0)
+
+        def arrive() -> None:
+            with database.transaction(SYSTEM) as work:
+                for n in range(500):  # a transaction folds what is the same: each is another text
+                    work.tell_pages("shigou", "InstanceArrived", {"study_uid": "2.25.1", "n": n})
+                work.tell_pages("shigou", "case", {"case_id": "c"})
+
+        await asyncio.to_thread(arrive)
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            if any(b'"n": 499' in piece for piece in heard["ji"]) and len(heard["du"]) > 1:
+                break
+        feed.stop()
+        for task in tasks:
+            task.cancel()
+        return heard["ji"], heard["du"]
+
+    technician, reader = asyncio.run(run())
+    arrivals = [piece for piece in technician if b"InstanceArrived" in piece]
+    assert 1 <= len(arrivals) <= 4 and b'"n": 499' in arrivals[-1]
+    assert [b"InstanceArrived" in piece for piece in reader[1:]] == [False] and b'"case"' in reader[1]
+
+
+def test_news_of_one_thing_goes_out_once_a_second_and_the_last_word_is_never_lost() -> None:
+    now = [0.0]
+    pace = live.Pace(lambda: now[0])
+    assert pace.may("a", "1") and pace.may("b", "1")
+    assert not pace.may("a", "2") and not pace.may("a", "3") and pace.due() == []
+    now[0] = 1.0
+    assert pace.due() == ["3"] and pace.due() == []
+    now[0] = 1.5
+    assert not pace.may("a", "4")
+    now[0] = 2.5
+    assert pace.due() == ["4"]
+    now[0] = 9.0
+    assert pace.due() == [] and pace.may("a", "5")

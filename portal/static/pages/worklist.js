@@ -150,19 +150,26 @@
     button.hidden = added < 1;
   };
   let reading = null;
+  let again = false;
   const refresh = async (force = false) => {
+    if (reading && !force) { again = true; return; } // what is asked already is not asked once more
     reading?.abort();
-    reading = new AbortController();
+    const asked = new AbortController();
+    reading = asked;
     try {
-      const answer = await helan.send('GET', `/worklist/live?${query}`, undefined, { headers: { Accept: 'text/html' }, signal: reading.signal });
+      const answer = await helan.send('GET', `/worklist/live?${query}`, undefined, { headers: { Accept: 'text/html' }, signal: asked.signal });
       if (!answer.ok) return;
       apply(new DOMParser().parseFromString(await answer.text(), 'text/html'), force);
-    } catch { /* away: the stream's next word tries again */ }
+    } catch { /* away: the stream's next word tries again */ } finally {
+      if (asked === reading) reading = null;
+      if (!reading && again) { again = false; news(); }
+    }
   };
+  // one reading for a burst of news, and not all lists of a region in the same moment
   let waiting = 0;
   const news = () => {
     if (waiting) return;
-    waiting = setTimeout(() => { waiting = 0; refresh(); }, 500);
+    waiting = setTimeout(() => { waiting = 0; refresh(); }, 500 + Math.random() * 1000);
   };
   document.addEventListener('focusout', () => setTimeout(() => { if (pending && !inHand()) apply(pending); }, 300));
   $('#list').addEventListener('mouseleave', () => { if (pending && !inHand()) apply(pending); });
