@@ -50,6 +50,7 @@ _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
 #: Media Storage Directory (PS3.3 F): a DICOMDIR.
 MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DIRECTORY_RECORDS: Final = 0x00041220
+_RECOGNITION_CODE: Final = 0x00080010  # of ACR-NEMA, retired
 #: Signatures and padding, the only groups behind 7FE0; a file's end is padded by less than a block of a disc's.
 _AFTER_PIXELS: Final = frozenset({0xFFFA, 0xFFFC})
 _MOST_PADDING: Final = 4096
@@ -224,7 +225,13 @@ def _tolerable_uid(text: str) -> bool:
 
 
 def check_identity(header: Header) -> None:
-    """Returns when study, series, class and instance are named by UIDs.  Raises Unreadable, Mismatched."""
+    """Returns when study, series, class and instance are named by UIDs.  Raises Mismatched."""
+    if not header.sop_uid and header.text(_RECOGNITION_CODE).upper().startswith("ACR-NEMA"):
+        raise Mismatched(
+            "这是早于 DICOM 的 ACR-NEMA 文件，没有 UID，不能入库。请在设备或厂家软件上转换为 DICOM 后再传。",
+            "This is an ACR-NEMA file, older than DICOM: it has no UIDs. Convert it to DICOM at the device and send again.",
+            {"kind": "acr_nema", "tag": "00080018"},
+        )
     for tag, name in ((0x00080016, "SOP Class UID"), (0x00080018, "SOP Instance UID"), (0x0020000D, "Study Instance UID"), (0x0020000E, "Series Instance UID")):  # fmt: skip
         if not _tolerable_uid(header.text(tag)):
             raise Mismatched(

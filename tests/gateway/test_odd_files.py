@@ -256,6 +256,15 @@ def test_what_is_no_data_set_is_refused(raw: bytes) -> None:
         scan(raw)
 
 
+def test_an_acr_nema_file_is_told_to_be_one(house: House, client: TestClient) -> None:
+    raw = implicit(0x00080000, b"\x10\x01\x00\x00") + implicit(0x00080010, b"ACR-NEMA 2.0")
+    raw += implicit(0x00080060, b"CT") + implicit(0x00280010, b"\x20\x00")
+    answer = stow(client, raw)
+    assert (
+        answer.status_code == 409 and "ACR-NEMA" in answer.json()["zh"] and answer.json()["facts"]["kind"] == "acr_nema"
+    )
+
+
 # ---------------------------------------------------------------- DICOMDIR
 def test_a_dicomdir_is_an_index_and_said_so(house: House, client: TestClient) -> None:
     raw = dicomdir()
