@@ -10,6 +10,7 @@ import numpy as np
 from center.reads import Reason, SignalInput
 from ecg import (
     atrial,
+    beat_trust,
     beats,
     broad_waves,
     critical,
@@ -24,7 +25,7 @@ from ecg import (
     statements,
 )
 from ecg import waves as delineation
-from ecg.limit import Limit
+from ecg.legible import is_legible
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
 from ecg.strip import Strip, strip_of
@@ -35,8 +36,8 @@ SHORTEST_S: Final = 4.0
 """Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
 
 
-_FAST: Final = Limit(">=", 120.0, "/min", "ours")
-_WIDE: Final = Limit(">=", 140.0, "ms", "AHA 2007: 120 ms; ours")
+_FAST: Final = 120.0
+_WIDE_MS: Final = 140.0
 """Above the 120 ms of a wide-QRS tachycardia by what a boundary may be off (ours)."""
 _RHYTHMS: Final = frozenset(
     {
@@ -57,6 +58,11 @@ _NO_BEATS: Final = Reason(
     zh="没有找到 QRS 波：可能是心脏停搏，也可能是电极没有接好。请立即查看患者和电极，并直接阅图。",
     en="No QRS complex was found: the heart may have stopped, or the electrodes may be off. "
     "Look at the patient and the electrodes now, and read the tracing.",
+)
+_ONLY_NOISE: Final = Reason(
+    "poor_quality",
+    zh="信号中噪声盖过心搏，未读。请立即直接阅图，检查电极后重新采集。",
+    en="Not read: noise hides the beats. Look at the tracing now, check the electrodes and record again.",
 )
 _NO_RHYTHM: Final = Rhythm((), np.zeros(0, dtype=bool), None, None, {})
 
@@ -90,13 +96,14 @@ def read(recording: SignalInput, *, profile: str = critical.DEFAULT_PROFILE) -> 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a strip shows before statements are made of it."""
+    """What a strip shows before statements are made of it.  is_legible: False where it is noise, and no heart's."""
 
     beats: Beats
     waves: Waves
     median: MedianBeat
     measurements: Measurements
     rhythm: Rhythm
+    is_legible: bool
 
 
 def analyse(strip: Strip, quality: SignalQuality) -> Stages:
@@ -106,7 +113,7 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     at = fibrillation.outside(qrs.detect(strip.mv, strip.fs_hz, quality.usable), spans)
     trains = broad_waves.unexplained(broad_waves.trains(strip, spans), at, strip)
     at, is_broad = broad_waves.claimed(at, trains, strip.fs_hz)
-    found = beats.of_ventricles(beats.classify(strip, at), is_broad)
+    found = beats.of_ventricles(beat_trust.believed(strip, beats.classify(strip, at)), is_broad)
     look = look_at(strip, found, tables())
     marked = delineation.delineate(strip, found, look=look)
     atria = atrial.evidence(strip, found, marked, look=look)
@@ -114,19 +121,20 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     marked = marked.without_p(~rhythmic.has_p)
     middle = median.median_beat(strip, found, marked)
     measured = _doubted(measure.measure(strip, found, marked, middle, rhythmic), len(strip.leads))
-    return Stages(found, marked, middle, measured, _named(rhythmic, measured))
+    readable = bool(spans or trains) or is_legible(strip, found) or fibrillation.is_likely(strip)
+    return Stages(found, marked, middle, measured, _named(rhythmic, measured), is_legible=readable)
 
 
 def _named(rhythm: Rhythm, measured: Measurements) -> Rhythm:
     """The rhythm; a fast and wide one that has no name is called what it is, and never left without an alarm."""
     rate, width = measured.get("heart_rate"), measured.get("qrs_duration")
-    if rate is None or width is None or not _FAST.holds(rate) or not _WIDE.holds(width):
+    if rate is None or width is None or rate < _FAST or width < _WIDE_MS:
         return rhythm
     if any(s.key in _RHYTHMS for s in rhythm.statements):
         return rhythm
     seen = (
-        Evidence("heart_rate", rate, "/min", _FAST),
-        Evidence("qrs_duration", width, "ms", _WIDE),
+        Evidence("heart_rate", rate, "/min", f">= {_FAST:g} /min", source="AHA 2007"),
+        Evidence("qrs_duration", width, "ms", f">= {_WIDE_MS:g} ms", source="AHA 2007"),
     )
     named = (*rhythm.statements, Statement("wide_tachy", 0.6, seen))
     return replace(rhythm, statements=named, facts=rhythm.facts | {"fills_strip": 1.0})
@@ -147,6 +155,8 @@ def _read(strip: Strip, quality: SignalQuality, profile: str) -> Reading:
     seen = analyse(strip, quality)
     if not len(seen.beats) and not seen.rhythm.facts.get("vf_s"):
         return _unread(strip, quality, _NO_BEATS, profile, seen.rhythm)
+    if not seen.is_legible:
+        return _unread(strip, quality, _ONLY_NOISE, profile)
     said = statements.validated(
         (
             *seen.rhythm.statements,

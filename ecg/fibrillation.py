@@ -102,6 +102,28 @@ def spans(strip: Strip) -> tuple[Span, ...]:
     return _joined(found)
 
 
+_LIKELY_IN_BAND: Final = 0.5
+_LIKELY_FAST: Final = 0.3
+_LIKELY_SLOW: Final = 0.4
+_LIKELY_PEAK: Final = 6.0
+_LIKELY_SHARE: Final = 0.4
+
+
+def is_likely(strip: Strip) -> bool:
+    """Whether four windows in ten nearly look like fibrillation: too little to say so, enough not to call it noise."""
+    step = max(1, round(strip.fs_hz / _HZ))
+    hz, length = strip.fs_hz / step, strip.mv.shape[1] // step
+    window = int(_WINDOW_S * hz)
+    if length < window:
+        return False
+    thin = strip.mv[:, : length * step].reshape(len(strip.leads), length, step).mean(axis=2)
+    starts = np.arange(0, length - window + 1, window // 2)[:1000]
+    seen = traits_of(thin[:, starts[:, None] + np.arange(window)], hz)
+    looks = (seen.in_band > _LIKELY_IN_BAND) & (seen.fast < _LIKELY_FAST) & (seen.slow < _LIKELY_SLOW)
+    looks &= (seen.peak < _LIKELY_PEAK) & (seen.main_hz >= _SLOWEST_HZ) & (seen.height_mv >= _LEAST_MV)
+    return float(looks.any(axis=0).mean()) >= _LIKELY_SHARE
+
+
 def outside(at: npt.NDArray[np.int64], found: tuple[Span, ...]) -> npt.NDArray[np.int64]:
     """The beats (samples of the strip) outside all spans.  What is found inside them is no heart beat."""
     keep = np.ones(at.size, dtype=bool)

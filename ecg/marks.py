@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
-from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
-from ecg.limit import NONE, Limit
 from ecg.strip import Samples
 
 
@@ -128,35 +126,20 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a statement is made: what was seen where, and the limit that it passed.
+    """Why a statement is made: what was seen where, and the threshold it passed, with the threshold's source.
 
-    value: as it is told, None where there is no number; rounded as ``passed`` tells it, so that what is printed is what
-    decided.  passed: the very limit that decided.
     start_s, end_s: seconds from the recording's begin, None where it holds for all of it.
+    limit: the threshold in words with its unit, such as ``>= 120 ms``.
     """
 
     key: str
     value: float | None = None
     unit: str = ""
-    passed: Limit = NONE
+    limit: str = ""
     lead: str = ""
     start_s: float | None = None
     end_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.value is not None:
-            told = self.passed.told(self.value, self.unit)
-            object.__setattr__(self, "value", told if isfinite(told) else None)
-
-    @property
-    def limit(self) -> str:
-        """The limit in words with its unit, such as ``>= 120 ms``; empty where there is none."""
-        return str(self.passed)
-
-    @property
-    def source(self) -> str:
-        """Where the limit is taken from."""
-        return self.passed.source
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from ecg import fibrillation, rhythm_alternans, rhythm_atria, rhythm_conduction,
 from ecg import rhythm_ventricles as ventricles
 from ecg.atrial import Atrial
 from ecg.broad_waves import Train
-from ecg.limit import in_words
 from ecg.marks import Beats, Evidence, Rhythm, Statement, Waves
 from ecg.rhythm_shape import NO_SHAPE, shape_of
 from ecg.rhythm_view import AHA, OURS, Found, View, middle, said, view_of
@@ -24,6 +23,7 @@ from ecg.strip import Strip
 _P_MARKED: Final = 0.35
 """Evidence from which a P wave may be marked at a beat (ours)."""
 _P_LEADS: Final = 0.5
+_FEW_LEADS: Final = 2
 _FILLS: Final = 0.9
 
 
@@ -43,7 +43,7 @@ def analyse(
         return _fibrillating_whole(view, spans)
     parts = _parts(view, spans)
     statements = _settled((*_of_spans(spans), *(s for part in parts.found for s in part.statements)))
-    facts = _rates(view) | _merged(parts.found) | _span_facts(spans)
+    facts = _rates(view) | _merged(parts.found) | _span_facts(spans) | _likely_facts(strip, spans)
     return Rhythm(
         statements=statements,
         has_p=_has_p(view, hides=parts.hides_p),
@@ -98,7 +98,8 @@ def _of_spans(spans: tuple[fibrillation.Span, ...]) -> tuple[Statement, ...]:
                 "wave_rate",
                 span.rate,
                 "/min",
-                in_words("no QRS for 3 s and more", f"{AHA}; limit {OURS}"),
+                "no QRS for 3 s and more",
+                source=f"{AHA}; limit {OURS}",
                 start_s=round(span.start_s, 2),
                 end_s=round(span.end_s, 2),
             )
@@ -110,6 +111,13 @@ def _of_spans(spans: tuple[fibrillation.Span, ...]) -> tuple[Statement, ...]:
 
 def _span_facts(spans: tuple[fibrillation.Span, ...]) -> dict[str, float]:
     return {"vf_s": float(sum(span.seconds for span in spans))}
+
+
+def _likely_facts(strip: Strip, spans: tuple[fibrillation.Span, ...]) -> dict[str, float]:
+    """fibrillation_likely: 1 where one or two leads nearly look like fibrillation, and nothing says that it is."""
+    if spans or len(strip.leads) > _FEW_LEADS:
+        return {}
+    return {"fibrillation_likely": float(fibrillation.is_likely(strip))}
 
 
 def _fibrillating_whole(view: View, spans: tuple[fibrillation.Span, ...]) -> Rhythm:

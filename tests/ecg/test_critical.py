@@ -89,6 +89,12 @@ NATIONAL: dict[str, Cases] = {
         outside=(tachycardia("vt", 90, vt_rate=150, vt_longest_s=29.99), None),
     ),
     "vt_shorter": by_statement("vt", ORANGE, 0.25, YELLOW, "svt"),
+    "fibrillation_likely": Cases(
+        positive=(Seen({"afib": 0.9}, {"fibrillation_likely": 1}), ORANGE),
+        negative=Seen({"afib": 0.9}),
+        inside=(Seen({}, {"fibrillation_likely": 1}), ORANGE),
+        outside=(Seen({}, {"fibrillation_likely": 0}), None),
+    ),
     "svt_fast": Cases(
         positive=(tachycardia("svt", 230), RED),
         negative=tachycardia("sinus_tachy", 210),
@@ -133,10 +139,10 @@ NATIONAL: dict[str, Cases] = {
         outside=(Seen({"alternans": 0.8}, {"t_alternans": 0}), ORANGE),
     ),
     "r_on_t": Cases(
-        positive=(Seen({"pvc": 0.9}, {"r_on_t": 3}), RED),
+        positive=(Seen({"pvc": 0.9}, {"r_on_t": 3, "r_on_t_sure": 0.9}), RED),
         negative=Seen({"pac": 0.9}, {"r_on_t": 0}),
-        inside=(Seen({"pvc": 0.5}, {"r_on_t": 1}), RED),
-        outside=(Seen({"pvc": 0.9}, {"r_on_t": 0}), None),
+        inside=(Seen({"pvc": 0.5}, {"r_on_t": 1, "r_on_t_sure": 0.6}), RED),
+        outside=(Seen({"pvc": 0.9}, {"r_on_t": 1, "r_on_t_sure": 0.59}), ORANGE),
     ),
     "hyperkalemia": by_statement("s_hyperk", ORANGE, 0.25, YELLOW),
     "hypokalemia": by_statement("s_hypok", ORANGE, 0.25, YELLOW),

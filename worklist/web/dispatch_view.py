@@ -105,10 +105,7 @@ class CallLine:
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
-    """automatic: the center's machine phones and texts by itself; shown: how the list is narrowed.
-
-    stuck: jobs of the center that failed again and again.
-    """
+    """automatic: the center's machine phones and texts by itself; shown: how the list is narrowed."""
 
     calls: tuple[CallLine, ...]
     lanes: tuple[Lane, ...]
@@ -119,7 +116,6 @@ class DispatchView:
     automatic: bool
     service: str
     state: str
-    stuck: int = 0
 
 
 def dispatch_view(
@@ -143,7 +139,6 @@ def dispatch_view(
         automatic=board.automatic,
         service=service,
         state=state,
-        stuck=board.stuck,
     )
 
 
