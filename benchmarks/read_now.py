@@ -1,6 +1,6 @@
 """From an upload to its read-now task: recordings with a critical value sent over HTTP into a running ``helan up``.
 
-    .venv/bin/python -m benchmarks.read_now --rate 10 --seconds 30
+    .venv/bin/python -m benchmarks.read_now --rate 10 --seconds 30 --readers 1 2
 
 Each upload is a WFDB pair of a patient of its own, made with a rate that every profile grades red.  Measured is the time
 from the first byte sent to the task's row (its ``made_at``, the database's clock, on the same machine), so it holds the
@@ -104,6 +104,16 @@ def run(region: Region, login: str, rate: float, seconds: float, seed: int) -> d
     }
 
 
+def reads_of(region: Region) -> dict[str, float]:
+    """CPU seconds of each reader so far: how evenly they share."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    out: dict[str, float] = {}
+    for n in range(region.settings.ecg_readers):
+        words = Path(f"/proc/{region.pid_of(f'ecg-{n + 1}')}/stat").read_text().rsplit(")", 1)[1].split()
+        out[f"ecg-{n + 1}"] = round((int(words[11]) + int(words[12])) / ticks, 2)
+    return out
+
+
 def _at(values: np.ndarray, percent: float) -> float | None:
     return round(float(np.percentile(values, percent)), 3) if values.size else None
 
@@ -112,6 +122,7 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--rate", type=float, nargs="+", default=[2.0, 10.0], help="uploads a second")
     asked.add_argument("--seconds", type=float, default=30.0)
+    asked.add_argument("--readers", type=int, nargs="+", default=[0], help="HELAN_ECG_READERS; 0: as by default")
     asked.add_argument("--login", default="haixiaoyan")
     asked.add_argument("--seed", type=int, default=20261122)
     given = asked.parse_args()
@@ -121,14 +132,17 @@ def main() -> int:
             {"at": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(), **machine}
         )
     )
-    with tempfile.TemporaryDirectory(prefix="read-now-") as folder:
-        region = Region(Path(folder)).start()
-        try:
-            login = given.login
-            for n, rate in enumerate(given.rate):
-                print(json.dumps(run(region, login, rate, given.seconds, given.seed + 10_000 * n)), flush=True)
-        finally:
-            region.stop()
+    for readers in given.readers:
+        with tempfile.TemporaryDirectory(prefix="read-now-") as folder:
+            Path(folder).chmod(0o755)
+            region = Region(Path(folder), {"HELAN_ECG_READERS": str(readers)} if readers else {}).start()
+            try:
+                for n, rate in enumerate(given.rate):
+                    out = run(region, given.login, rate, given.seconds, given.seed + 10_000 * n)
+                    found = {"readers": region.settings.ecg_readers, **out, "reader_cpu_s": reads_of(region)}
+                    print(json.dumps(found), flush=True)
+            finally:
+                region.stop()
     return 0
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate, islice
 from typing import Any
 
-from center import observe
+from center import loops, observe
 from center.database import Database, Row, Work
 from center.errors import Failure, Unavailable
 from center.identity import SYSTEM
@@ -70,11 +70,8 @@ class AuditSealer:
         self._sign = sign
 
     def serve(self, stop: threading.Event, every_s: float = 1.0) -> None:
-        while not stop.wait(every_s):
-            try:
-                self.seal()
-            except Failure as failure:
-                log.warning("audit.sealing_waits", failure=failure.name)
+        """Seals until told to stop, whatever it meets."""
+        loops.every(every_s, "audit", stop, self.seal)
 
     def seal(self) -> int:
         """Chains what is not chained yet; how many rows. A head goes to each place when there were any."""

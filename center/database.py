@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.rows import dict_row
@@ -54,8 +54,36 @@ class Queries:
         return iter(self._statements)
 
 
+#: A statement ends at the server after this long, a wait for a lock earlier, s.
+STATEMENT_S = 30
+LOCK_S = 10
+#: A server that is frozen keeps its own limits no more: whoever waits for an answer longer than this gives up, s.
+ANSWER_S = STATEMENT_S + 5.0
+#: A connection that lies ready must answer at once, a new one must be there soon, s.
+_READY_S = 3.0
+_CONNECT_S = 5
+#: A line that is cut without a word is noticed by the kernel: bytes that nobody acknowledges, ms; silence, s.
+_LINE: dict[str, Any] = {  # keyword arguments of the driver, passed on
+    "connect_timeout": _CONNECT_S, "tcp_user_timeout": 20_000,
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+}  # fmt: skip
+
+#: What means "not now": out of reach, cancelled, timed out, full, or a server that only reads after a failover.
+_AWAY = (
+    psycopg.OperationalError, PoolTimeout, psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout,
+)  # fmt: skip
+_BUSY = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.TransactionRollback)
+
+
 def away(error: Exception) -> Unavailable:
-    """The failure a person reads when the database can't be reached."""
+    """The failure a person reads when the database can't be reached, or did not do it in time."""
+    if isinstance(error, _BUSY):
+        return Unavailable(
+            "中心数据库正忙，没有按时完成，没有保存任何内容。请 1 分钟后再试。",
+            "The center's database is busy and did not do it in time; nothing was saved. Try again in 1 minute.",
+            {"cause": type(error).__name__},
+        )
     return Unavailable(
         "中心数据库暂时不可用，没有保存任何内容。请 1 分钟后再试。",
         "The center's database cannot be reached; nothing was saved. Try again in 1 minute.",
@@ -153,8 +181,30 @@ _AUDIT = """insert into center.audit (person_id, login, clinic_id, act, thing, r
 values (%(person)s, %(login)s, %(clinic)s, %(act)s, %(thing)s, %(reason)s, %(detail)s)"""
 
 
-#: The library's own check is typed for plain rows only.
-_CHECK: Any = ConnectionPool.check_connection
+class _Connection(psycopg.Connection[Row]):
+    """One whose every wait has an end: a frozen server acknowledges what it is sent and never answers."""
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # the driver's own types
+        if timeout is not None:  # who waits for notifications says how long
+            return super().wait(gen, interval, timeout)
+        end = time.monotonic() + self.answer_s
+        try:
+            return super().wait(gen, interval, self.answer_s)
+        except psycopg.OperationalError:
+            if time.monotonic() >= end:
+                self.close()  # an answer that comes later belongs to nobody
+            raise
+
+
+def _check(connection: _Connection) -> None:
+    """Returns when a connection that lay ready still answers."""
+    connection.answer_s = _READY_S
+    try:
+        ConnectionPool.check_connection(cast(Any, connection))  # typed for plain rows only
+    finally:
+        connection.answer_s = ANSWER_S
 
 
 class Database:
@@ -163,9 +213,12 @@ class Database:
     def __init__(self, dsn: str, subscriptions: Subscriptions, *, size: int = 8, wait_s: float = 5.0) -> None:
         self._dsn = dsn
         self._subscriptions = subscriptions
-        self._pool = ConnectionPool[psycopg.Connection[Row]](
-            dsn, min_size=1, max_size=size, timeout=wait_s, open=False, check=_CHECK,
-            kwargs={"row_factory": dict_row, "options": "-c statement_timeout=30s -c lock_timeout=10s"},
+        self._pool = ConnectionPool[_Connection](
+            dsn, connection_class=_Connection, min_size=1, max_size=size, timeout=wait_s, open=False, check=_check,
+            kwargs={
+                "row_factory": dict_row, "options": f"-c statement_timeout={STATEMENT_S}s -c lock_timeout={LOCK_S}s",
+                **_LINE,
+            },
             reconnect_timeout=0, num_workers=1,
         )  # fmt: skip
         self._opened = threading.Lock()
@@ -178,7 +231,8 @@ class Database:
     def transaction(self, actor: Actor, clinics: Iterable[ClinicId] | None = None) -> Iterator[Work]:
         """A transaction of this actor over these clinics (his own reach when none are named).
 
-        Raises Unavailable when the database can't be reached; whatever else is raised inside rolls back.
+        Raises Unavailable when the database can't be reached, is busy or does not answer; whatever else is raised inside
+        rolls back.
         """
         reach = frozenset(actor.clinics if clinics is None else clinics)
         try:
@@ -189,9 +243,7 @@ class Database:
                     (actor.person_id, ",".join(sorted(reach))),
                 )
                 yield Work(connection, actor, reach, self._subscriptions)
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
-                raise
+        except _AWAY as error:
             raise away(error) from error
         except psycopg.errors.NumericValueOutOfRange as error:
             raise Invalid("数字超出范围。", "A number is out of range.") from error
@@ -203,7 +255,7 @@ class Database:
             self._open()
             with self._pool.connection() as connection:
                 row = connection.execute("select clock_timestamp() as at").fetchone()
-        except (psycopg.OperationalError, PoolTimeout) as error:
+        except _AWAY as error:
             raise away(error) from error
         assert row is not None
         return row["at"], time.monotonic() - began
@@ -222,7 +274,7 @@ class Database:
         """Notifications as (channel, payload), and None after each ``quiet_s`` without one; reconnects by itself."""
         while not stop.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True) as connection:
+                with _Connection.connect(self._dsn, autocommit=True, **_LINE) as connection:
                     for channel in channels:
                         connection.execute(f"listen {channel}")  # type: ignore[arg-type]
                     yield None  # whatever came while we were away is read now
@@ -232,7 +284,7 @@ class Database:
                             break
                         else:
                             yield None
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 stop.wait(1.0)
                 yield None
 
@@ -245,7 +297,7 @@ class Database:
             self._open()
             with self._pool.connection() as connection:
                 yield connection
-        except (psycopg.OperationalError, PoolTimeout) as error:
+        except _AWAY as error:
             raise away(error) from error
 
     def _open(self) -> None:

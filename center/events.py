@@ -75,6 +75,19 @@ class IdentityCorrected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityDoubted(Event):
+    """Another study under this one's number came to name another person, or no longer does."""
+
+    study_uid: str
+    by_study_uid: str
+    number: int  # how often that one's identity was put right
+
+    @property
+    def key(self) -> str:
+        return f"{self.study_uid}:{self.by_study_uid}:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
 class CaseOpened(Event):
     case_id: str
     study_uid: str
@@ -175,7 +188,7 @@ class ReportOpened(Event):
 
 
 ALL: tuple[type[Event], ...] = (
-    StudyCompleted, StudyExtended, IdentityCorrected, CaseOpened, CaseExtended, PreliminaryReadMade,
+    StudyCompleted, StudyExtended, IdentityCorrected, IdentityDoubted, CaseOpened, CaseExtended, PreliminaryReadMade,
     ReportSigned, ReportSealed, ReportWithdrawn, DeliveryAcknowledged, ReportOpened,
 )  # fmt: skip
 BY_KIND: dict[str, type[Event]] = {event.__name__: event for event in ALL}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from center import observe
-from center.database import Database, Row
+from center import loops, observe
+from center.database import Database, Row, Work
 from center.errors import Failure, Unavailable
 from center.identity import SYSTEM, ClinicId
 from center.ports import Clock
@@ -27,6 +27,8 @@ log = observe.log("center")
 WAITS_S = (1, 2, 5, 15, 60, 300)
 MAX_ATTEMPTS = 20
 LEASE_S = 120
+#: A lane that has one job in hand for longer is stuck, s: a day of twelve leads is read in minutes, a gigabyte moved too.
+JOB_WITHIN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +77,27 @@ update center.job set state = 'running', attempts = attempts + 1, lease_by = %(m
 where id = any(array(select id from picked))
 returning id, clinic_id, handler, dedup, payload, attempts, priority, run_at"""
 _FENCE = "where id = %(id)s and state = 'running' and lease_by = %(me)s and attempts = %(attempts)s"
-_DONE = f"update center.job set state = 'done', finished_at = now(), last_error = null {_FENCE}"
-_DEAD = f"update center.job set state = 'dead', finished_at = now(), last_error = %(error)s {_FENCE}"
+_DONE = f"update center.job set state = 'done', finished_at = now(), last_error = null, error = null {_FENCE}"
+_DEAD = f"update center.job set state = 'dead', finished_at = now(), last_error = %(said)s, error = %(error)s {_FENCE}"
 _AGAIN = f"""update center.job j set state = case when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
     and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
-  run_at = %(run_at)s, last_error = %(error)s, lease_by = null, lease_until = null, attempts = %(keep)s {_FENCE}"""
-_LAPSED = """update center.job j set state = case when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
-    and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
+  run_at = %(run_at)s, last_error = %(said)s, error = %(error)s, lease_by = null, lease_until = null, attempts = %(keep)s {_FENCE}"""
+#: One whose process died: the first time it runs again at once; what dies with each process that takes it waits longer
+#: each time, so that others get their turn, and is given up in the end like one that fails.
+_LAPSED = """update center.job j set state = case when attempts >= %(most)s then 'dead'
+    when exists (select 1 from center.job o where o.clinic_id = j.clinic_id
+      and o.handler = j.handler and o.dedup = j.dedup and o.state = 'ready') then 'done' else 'ready' end,
+  finished_at = case when attempts >= %(most)s then now() end,
+  run_at = case when attempts > 1 then greatest(run_at, now() + make_interval(secs =>
+    (%(waits)s::int[])[least(attempts - 1, array_length(%(waits)s::int[], 1))])) else run_at end,
+  last_error = case when attempts > 1 then %(said)s else last_error end,
+  error = case when attempts > 1 then %(error)s else error end,
   lease_by = null, lease_until = null where state = 'running' and lease_until < now()"""
+_PROCESS_ENDED = {
+    "name": "process_ended",
+    "zh": "处理它的进程没有做完就结束了。",
+    "en": "The process that worked on it ended before it was done.",
+}
 _RENEW = """update center.job set lease_until = now() + make_interval(secs => %(lease)s)
 where lease_by = %(me)s and state = 'running' and id = any(%(in_hand)s)"""
 #: A claim or a finish whose commit was cut off: the row says that this runner has the job, and it has not.
@@ -100,13 +115,14 @@ class Runner:
         self._database = database
         self._handlers = dict(handlers)
         self._clock = clock
+        self._loop = f"lane {name}".strip()
         self._me = f"{socket.gethostname()}:{os.getpid()}:{name or uuid.uuid4().hex[:8]}"
         self._run = observe.counter("helan_center_jobs_total", "Jobs run", ("handler", "outcome"))
         self._in_hand: set[int] = set()
         self._claiming = threading.Lock()  # housekeeping never sees a job that is claimed and not yet in hand
 
-    def run_once(self, limit: int = 1) -> int:
-        """Runs up to ``limit`` due jobs; how many there were. Raises Unavailable."""
+    def run_once(self, limit: int = 1, began: Callable[[], None] = lambda: None) -> int:
+        """Runs up to ``limit`` due jobs; how many there were. ``began`` is told before each. Raises Unavailable."""
         with self._claiming:
             with self._database.transaction(SYSTEM) as work:
                 rows = work.all(
@@ -116,6 +132,7 @@ class Runner:
             self._in_hand = {row["id"] for row in rows}
         for row in sorted(rows, key=lambda r: (-r["priority"], r["run_at"], r["id"])):  # returning keeps no order
             try:
+                began()
                 self._one(row)
             finally:
                 self._in_hand.discard(row["id"])
@@ -129,22 +146,18 @@ class Runner:
         return done
 
     def serve(self, stop: threading.Event) -> None:
-        """Runs jobs until told to stop, woken by notifications and each second; lives through a database that is away."""
+        """Runs jobs until told to stop, woken by notifications and each second, whatever it meets."""
+        loops.keep(self._loop, stop, lambda beat: self._live(stop, beat))
+
+    def _live(self, stop: threading.Event, beat: loops.Beat) -> None:
         for _ in self._database.listen("helan_job", stop=stop, quiet_s=1.0):
-            try:
-                while not stop.is_set() and self.run_once():
-                    pass
-            except Unavailable:
-                log.warning("jobs.database_away")
-                stop.wait(1.0)
+            beat()
+            while not stop.is_set() and self.run_once(began=lambda: beat(within_s=JOB_WITHIN_S)):
+                beat()
 
     def serve_housekeeping(self, stop: threading.Event) -> None:
         """Keeps this runner's leases and gives back those of processes that died."""
-        while not stop.wait(5.0):
-            try:
-                self.keep_leases()
-            except Unavailable:
-                continue
+        loops.every(5.0, f"{self._loop} leases", stop, self.keep_leases)
 
     def keep_leases(self) -> None:
         """What this runner has in hand stays its own; what only the table says it has runs again. Raises Unavailable."""
@@ -152,7 +165,7 @@ class Runner:
             in_hand = list(self._in_hand)
             work.run(_NOT_IN_HAND, me=self._me, in_hand=in_hand)
             work.run(_RENEW, me=self._me, lease=LEASE_S, in_hand=in_hand)
-            work.run(_LAPSED)
+            _give_back(work)
             work.run(_OLD)
 
     def give_back_mine(self, host: str) -> None:
@@ -164,32 +177,40 @@ class Runner:
                         "update center.job set lease_until = now() - interval '1 second' where lease_by = %(by)s and state = 'running'",
                         by=row["lease_by"],
                     )
-            work.run(_LAPSED)
+            _give_back(work)
 
     def _one(self, row: Row) -> None:
         job = Job(row["id"], ClinicId(row["clinic_id"]), row["handler"], row["dedup"], row["payload"], row["attempts"])
         try:
             self._handlers[job.handler](job)
         except Later as later:
-            self._finish(job, _AGAIN, run_at=later.at, error=None, keep=job.attempts - 1)
+            self._finish(job, _AGAIN, run_at=later.at, said=None, error=None, keep=job.attempts - 1)
             self._run.labels(job.handler, "later").inc()
-        except Exception as error:  # the process's rim: logged, counted, tried again
+        except BaseException as error:  # the process's rim, panics of extension modules too: logged, tried again
             self._failed(job, error)
         else:
             self._finish(job, _DONE)
             self._run.labels(job.handler, "done").inc()
 
-    def _failed(self, job: Job, error: Exception) -> None:
+    def _failed(self, job: Job, error: BaseException) -> None:
         away = isinstance(error, Unavailable)
         dead = job.attempts >= MAX_ATTEMPTS and not away
         log.error("job.failed", exc=error, handler=job.handler, job=job.id, attempts=job.attempts, dead=dead)
         self._run.labels(job.handler, "dead" if dead else "failed").inc()
         text = error.en if isinstance(error, Failure) else type(error).__name__
+        words = Work.json(_in_words(error))
         if dead:
-            self._finish(job, _DEAD, error=text)
+            self._finish(job, _DEAD, said=text, error=words)
         else:
             wait = WAITS_S[min(job.attempts, len(WAITS_S)) - 1]
-            self._finish(job, _AGAIN, run_at=self._clock.now() + timedelta(seconds=wait), error=text, keep=job.attempts)
+            self._finish(
+                job,
+                _AGAIN,
+                run_at=self._clock.now() + timedelta(seconds=wait),
+                said=text,
+                error=words,
+                keep=job.attempts,
+            )
 
     def _finish(self, job: Job, sql: str, **params: Any) -> None:
         try:
@@ -197,6 +218,22 @@ class Runner:
                 work.run(sql, id=job.id, me=self._me, attempts=job.attempts, **params)
         except Unavailable:  # housekeeping finds that it is not in hand, and it runs again: at least once
             log.warning("job.finish_lost", handler=job.handler, job=job.id)
+
+
+def _give_back(work: Work) -> None:
+    work.run(
+        _LAPSED, most=MAX_ATTEMPTS, waits=list(WAITS_S), said=_PROCESS_ENDED["en"], error=work.json(_PROCESS_ENDED)
+    )
+
+
+def _in_words(error: BaseException) -> dict[str, str]:
+    """What people read of a failure: our own sentences; of an error in the program its class and place, not its text,
+    which can hold a patient's data."""
+    name = type(error).__name__
+    if isinstance(error, Failure):
+        return {"name": error.name, "zh": error.zh, "en": error.en, "at": observe.places(error)}
+    zh, en = f"程序在这一步出错（{name}）。", f"An error in the program ({name})."
+    return {"name": name, "zh": zh, "en": en, "at": observe.places(error)}
 
 
 def _is_dead(lease_by: str, host: str) -> bool:

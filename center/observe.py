@@ -28,7 +28,7 @@ class Log:
     def error(self, event: str, *, exc: BaseException | None = None, **fields: Any) -> None:
         """``exc`` gives the trace's places and the error's class, not its text: that can hold a patient's data."""
         if exc is not None:
-            fields = {**fields, "error": type(exc).__name__, "at": _places(exc)}
+            fields = {**fields, "error": type(exc).__name__, "at": places(exc)}
         self._logger.error(event, extra={"fields": fields})
 
 
@@ -36,7 +36,8 @@ def log(room: str) -> Log:
     return Log(room)
 
 
-def _places(exc: BaseException) -> str:
+def places(exc: BaseException) -> str:
+    """Where it was raised and through which lines it came: files and lines only."""
     frames: list[str] = []
     trace = exc.__traceback__
     while trace is not None:

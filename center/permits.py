@@ -38,6 +38,8 @@ class Act(StrEnum):
     TASK_DO = "task:do"
     BOARD_VIEW = "board:view"
     QUARANTINE_VIEW = "quarantine:view"
+    JOBS_VIEW = "jobs:view"
+    JOB_DECIDE = "job:decide"
     ADMIN_VIEW = "administration:view"
     ACCESS_CHANGE = "access:change"
     AUDIT_VIEW = "audit:view"
@@ -105,6 +107,8 @@ GRANTS: dict[Act, tuple[Grant, ...]] = {
     Act.TASK_DO: _any(Role.DISPATCHER) + _READS,
     Act.BOARD_VIEW: _any(Role.DISPATCHER),
     Act.QUARANTINE_VIEW: _any(Role.ADMINISTRATOR),
+    Act.JOBS_VIEW: _any(Role.ADMINISTRATOR, Role.DISPATCHER),
+    Act.JOB_DECIDE: _any(Role.ADMINISTRATOR, Role.DISPATCHER),
     Act.ADMIN_VIEW: _any(Role.ADMINISTRATOR),
     Act.ACCESS_CHANGE: _any(Role.ADMINISTRATOR),
     Act.AUDIT_VIEW: _any(Role.REGULATOR, Role.ADMINISTRATOR),

@@ -57,12 +57,13 @@ def search_key(person_name: str) -> str:
 def _han_words(group: str) -> list[str]:
     text = _SEPARATORS.sub("", "".join(c for c in group if c not in _UNREAD and not is_private(c)))
     out: list[str] = []
-    for readings in _readings(text):
-        out += ["".join(readings), "".join(r[0] for r in readings if r)]
+    for reading in readings(text):
+        out += ["".join(reading), "".join(r[0] for r in reading if r)]
     return out
 
 
-def _readings(text: str) -> list[tuple[str, ...]]:
+def readings(text: str) -> list[tuple[str, ...]]:
+    """Ways in which Chinese characters may be read, syllable by syllable, the common one first; tones left out."""
     from pypinyin import Style, lazy_pinyin, pinyin  # 0.4 s: loaded when the first Chinese name comes
 
     common = tuple(fold(s) for s in lazy_pinyin(text))

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 
 from center.codes import Origin, Service, Visibility
 from center.identity import Actor, CaseId, ClinicId
-from center.patients import PatientIdentity
+from center.patients import OtherIdentity, PatientIdentity
 from center.reads import Abstention, ModelInput, PreliminaryRead
 
 
@@ -131,13 +131,17 @@ class InstanceRef:
     visibility: Visibility
     frames: int
     bytes: int
+    beside: str = ""  # what it is where it is nothing to read: report, key_objects, presentation ...; empty: it is read
 
 
 @dataclass(frozen=True, slots=True)
 class StudySummary:
     """A study as the other rooms know it.
 
-    identity_notes: why the identity is doubtful, as codes (``other_name``, ``other_birth_date``, ``placeholder_id``).
+    modalities: of what is read, where anything is.  beside: how many of its instances are nothing to read.
+    patient: whom its own images name; others: whom else something names, until the clinic has put it right.
+    identity_notes: why the identity is doubtful, as codes (``other_name``, ``other_birth_date``, ``other_sex``,
+    ``other_id``, ``other_person``, ``placeholder_id``).
     """
 
     clinic_id: ClinicId
@@ -160,6 +164,13 @@ class StudySummary:
     source: str = ""  # calling AE title or door
     identity_notes: tuple[str, ...] = ()
     questions: str = ""
+    others: tuple[OtherIdentity, ...] = ()
+    beside: int = 0
+
+    @property
+    def images(self) -> int:
+        """How many of its objects are read; the others lie beside it."""
+        return self.instances - self.beside
 
 
 class StudyIndex(Protocol):
@@ -170,7 +181,8 @@ class StudyIndex(Protocol):
     def instances(self, actor: Actor, clinic_id: ClinicId, study_uid: str) -> Sequence[InstanceRef]: ...
 
     def priors(self, actor: Actor, clinic_id: ClinicId, study_uid: str, limit: int = 20) -> Sequence[StudySummary]:
-        """Other studies of the same patient at the same clinic, latest first; none for a placeholder id."""
+        """Other studies of the same patient at the same clinic, latest first; none for a placeholder id, none of another
+        person under the same number."""
         ...
 
     def recent(self, actor: Actor, clinic_id: ClinicId, limit: int = 50) -> Sequence[StudySummary]:

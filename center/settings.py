@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 #: Whose critical values an ECG may be graded by; the rules lie in the heart room (a test holds both to the same names).
 CRITICAL_PROFILES = ("national_2017", "zhejiang", "zhejiang:first", "zhejiang:revised", "shanxi")
+
+
+#: Processes of one kind: without a setting, and at all.
+MOST_BY_DEFAULT, MOST_PROCESSES = 4, 64
 
 
 class SettingsError(ValueError):
@@ -54,6 +59,7 @@ class Settings:
     ladder_minutes: tuple[float, ...] | None  # critical ladder, for trials; None: policy
     critical_profile: str  # whose critical values an ECG is graded by
     reserve_bytes: int | None  # disk's reserve; None: 2 GB or 5 %, whichever is less
+    ecg_readers: int  # processes that read ECGs; by default as many as cores, at most MOST_BY_DEFAULT
 
     @classmethod
     def parse(cls, environ: Mapping[str, str]) -> Settings:
@@ -92,6 +98,7 @@ class Settings:
             ladder_minutes=_numbers(environ, "HELAN_LADDER_MINUTES"),
             critical_profile=_one_of(environ, "HELAN_CRITICAL_PROFILE", CRITICAL_PROFILES),
             reserve_bytes=_whole(environ, "HELAN_RESERVE_BYTES"),
+            ecg_readers=_processes(environ, "HELAN_ECG_READERS"),
         )
 
     @property
@@ -205,6 +212,13 @@ def _whole(environ: Mapping[str, str], name: str) -> int | None:
         return int(text) if text else None
     except ValueError:
         raise SettingsError(f"{name}={text}: expected bytes") from None
+
+
+def _processes(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name) or str(min(os.cpu_count() or 1, MOST_BY_DEFAULT))
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise SettingsError(f"{name}={text}: expected a number of processes from 1 to {MOST_PROCESSES}")
+    return int(text)
 
 
 def _numbers(environ: Mapping[str, str], name: str) -> tuple[float, ...] | None:

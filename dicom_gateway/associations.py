@@ -9,8 +9,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from center import loops
 from center.database import Database, Row
-from center.errors import Failure, Invalid, NotFound, Unavailable
+from center.errors import Invalid, NotFound, Unavailable
 from center.identity import SYSTEM, Actor, ClinicId
 from center.permits import Act, permit
 from center.ports import Clock, Identifiers
@@ -154,16 +155,13 @@ class Associations:
 
     def serve(self, stop: threading.Event) -> None:
         """Marks the open ones alive until told to stop."""
-        while not stop.wait(HEARTBEAT_S):
-            self.beat()
+        loops.every(HEARTBEAT_S, "associations", stop, self.beat)
 
     def beat(self) -> None:
+        """Raises Unavailable."""
         with self._lock:
             ids = list(self._open)
         if not ids:
             return
-        try:
-            with self._database.transaction(SYSTEM) as work:
-                work.run(QUERIES["saw_associations"], ids=ids, now=self._clock.now())
-        except Failure:
-            return
+        with self._database.transaction(SYSTEM) as work:
+            work.run(QUERIES["saw_associations"], ids=ids, now=self._clock.now())

@@ -76,6 +76,8 @@ _SINCE_ASSIGNED: Final = {
     0xE816: 0x20087, 0xE817: 0x20089, 0xE818: 0x200CC, 0xE81E: 0x9FB4, 0xE826: 0x9FB5, 0xE82B: 0x9FB6, 0xE82C: 0x9FB7,
     0xE831: 0x215D7, 0xE832: 0x9FB8, 0xE83B: 0x2298F, 0xE843: 0x9FB9, 0xE854: 0x9FBA, 0xE855: 0x241FE, 0xE864: 0x9FBB,
 }  # fmt: skip
+#: The most bytes of a value: SH and CS, LO and PN (PS3.5 table 6.2-1, where devices count bytes).
+_LIMITS: Final = (16, 64)
 #: Controls are no text: all of C0 but the blanks that ST, LT and UT may hold (PS3.5 6.1.3), DEL and C1.
 _CONTROLS: Final = dict.fromkeys([*(n for n in range(0x20) if n not in (9, 10, 12, 13)), *range(0x7F, 0xA0)])
 
@@ -226,8 +228,22 @@ def _decoded(raw: bytes, codec: str) -> str:
         return "".join(chr(b) if not 0x80 <= b < 0xA0 else bytes([b]).decode("cp1252", "replace") for b in raw)
     if codec == "shift_jis" and not _decodes(raw, codec):
         codec = "cp932"
-    text = raw.decode(codec, "replace")
-    return text.translate(_SINCE_ASSIGNED) if codec == "gb18030" else text
+    if codec == "gb18030":
+        return _gb(raw).translate(_SINCE_ASSIGNED)
+    return raw.decode(codec, "replace")
+
+
+def _gb(raw: bytes) -> str:
+    """GB18030, whose second bytes may look like the delimiter of values: not behind a value that was cut at its limit."""
+    parts = raw.split(b"\\")
+    if any(len(part) in _LIMITS and part[-1] > 0x80 and _is_odd(part) for part in parts[:-1]):
+        return "\\".join(part.decode("gb18030", "replace") for part in parts)
+    return raw.decode("gb18030", "replace")
+
+
+def _is_odd(part: bytes) -> bool:
+    """It ends with the first half of a character."""
+    return _decodes(part[:-1], "gb18030") and not _decodes(part, "gb18030")
 
 
 def _two_byte(pairs: bytes, codec: str) -> str:

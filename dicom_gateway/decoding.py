@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
-import jpeg_ls
 import numpy as np
 import numpy.typing as npt
 from libjpeg.utils import decode as libjpeg_decode
@@ -170,9 +169,20 @@ def _signed(values: Samples, bits: int) -> Samples:
 
 
 def _run_length(frame: bytes, layout: Layout) -> Decoded:
-    raw = rle_planes(frame, layout.rows * layout.columns, layout.bits_allocated, "<")
-    words = np.frombuffer(bytes(raw), f"<u{layout.bits_allocated // 8}")
+    raw = _planes(frame, layout)
+    words = np.frombuffer(raw, f"<u{layout.bits_allocated // 8}")
     return Decoded(_meant(_by_pixel(words, layout, planar=1), layout), layout.bits_stored, _named(layout))
+
+
+def _planes(frame: bytes, layout: Layout) -> bytes:
+    try:
+        return bytes(rle_planes(frame, layout.rows * layout.columns, layout.bits_allocated, "<"))
+    except BaseException as error:
+        if (
+            type(error).__name__ == "PanicException"
+        ):  # of the library's own language; no Exception, and no reason to die
+            raise ValueError("broken run lengths") from error
+        raise
 
 
 # ---------------------------------------------------------------- JPEG and its kin
@@ -212,8 +222,7 @@ def _attempts(frame: bytes, head: JpegHead, layout: Layout) -> Iterator[Callable
     mended = repaired(frame, layout.rows)
     as_it_is = frame if head.rows else mended  # libjpeg never comes back from a height of 0
     is_of_8_bits = head.precision == 8 and not head.is_lossless
-    if head.is_ls:
-        yield lambda: _jpeg_ls(frame)
+    # libjpeg reads JPEG-LS too; CharLS is quicker, but may look for markers in damaged pixels for ever
     for stream in (as_it_is, mended):
         if is_of_8_bits:
             yield lambda stream=stream: _pillow(stream if ybr or head.colour else without_transform(stream), ybr=ybr)
@@ -225,17 +234,6 @@ def _pillow(stream: bytes, *, ybr: bool) -> Samples:
         if ybr and len(image.getbands()) == 3:
             image.draft("YCbCr", image.size)
         return np.asarray(image)
-
-
-def _jpeg_ls(stream: bytes) -> Samples:
-    buffer, info = jpeg_ls.decode_pixel_data(stream)
-    words = np.frombuffer(bytes(buffer), np.uint8 if info["bits_per_sample"] <= 8 else "<u2")
-    rows, columns, components = info["height"], info["width"], info["components"]
-    if components == 1:
-        return words.reshape(rows, columns)
-    by_plane = info["interleave_mode"] == 0
-    shaped = words.reshape((components, rows, columns) if by_plane else (rows, columns, components))
-    return shaped.transpose(1, 2, 0) if by_plane else shaped
 
 
 def _jpeg_2000(frame: bytes, layout: Layout) -> Decoded:

@@ -50,6 +50,10 @@ _PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, PIXEL_DATA})
 #: Media Storage Directory (PS3.3 F): a DICOMDIR.
 MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DIRECTORY_RECORDS: Final = 0x00041220
+_RECOGNITION_CODE: Final = 0x00080010  # of ACR-NEMA, retired
+#: Signatures and padding, the only groups behind 7FE0; a file's end is padded by less than a block of a disc's.
+_AFTER_PIXELS: Final = frozenset({0xFFFA, 0xFFFC})
+_MOST_PADDING: Final = 4096
 Buffer = bytes | memoryview
 
 __all__ = [
@@ -221,7 +225,13 @@ def _tolerable_uid(text: str) -> bool:
 
 
 def check_identity(header: Header) -> None:
-    """Returns when study, series, class and instance are named by UIDs.  Raises Unreadable, Mismatched."""
+    """Returns when study, series, class and instance are named by UIDs.  Raises Mismatched."""
+    if not header.sop_uid and header.text(_RECOGNITION_CODE).upper().startswith("ACR-NEMA"):
+        raise Mismatched(
+            "这是早于 DICOM 的 ACR-NEMA 文件，没有 UID，不能入库。请在设备或厂家软件上转换为 DICOM 后再传。",
+            "This is an ACR-NEMA file, older than DICOM: it has no UIDs. Convert it to DICOM at the device and send again.",
+            {"kind": "acr_nema", "tag": "00080018"},
+        )
     for tag, name in ((0x00080016, "SOP Class UID"), (0x00080018, "SOP Instance UID"), (0x0020000D, "Study Instance UID"), (0x0020000E, "Series Instance UID")):  # fmt: skip
         if not _tolerable_uid(header.text(tag)):
             raise Mismatched(
@@ -404,6 +414,8 @@ class _Scanner:
         assert level.elements is not None
         start = at
         if at + 8 > (self._size if level.end is None else level.end):
+            if len(stack) == 1 and self._is_padding(at, level.elements):
+                return self._size
             raise unreadable("8 bytes of an element's head", at, "8 字节的元素头")
         tag, length = self._head(at)
         if tag == 0xFFFEE00D and level.end is None:
@@ -411,8 +423,8 @@ class _Scanner:
             return at + 8
         if tag in (0xFFFEE00D, 0xFFFEE0DD) and length == 0 and (len(stack) > 1 or level.elements):
             return at + 8  # a delimiter where a length says the end already
-        if tag == 0 and len(stack) == 1 and level.elements and not any(self._view[at:]):
-            return self._size  # media pad files with zeros to whole blocks
+        if len(stack) == 1 and self._is_padding(at, level.elements):
+            return self._size
         head = self._head_rest(tag, length, at, level)
         self._note()
         if tag >> 16 in (0x0000, 0x0002, 0xFFFE):
@@ -420,6 +432,18 @@ class _Scanner:
         if head.length == _UNDEFINED:
             return self._undefined(stack, level.elements, tag, head)
         return self._defined(stack, level, tag, head)
+
+    def _is_padding(self, at: int, elements: Elements) -> bool:
+        """Zeros to a whole block, as media have them; behind the pixels also what little else is no element."""
+        if not elements or (self._size - at > _MOST_PADDING and self._view[at]):
+            return False
+        if not any(self._view[at:]):
+            return True
+        if elements.keys().isdisjoint(_PIXEL_TAGS) or self._size - at > _MOST_PADDING:
+            return False
+        if at + 8 > self._size:
+            return True
+        return self._head(at)[0] >> 16 not in _AFTER_PIXELS and bytes(self._view[at + 4 : at + 6]) not in VRS
 
     def _defined(self, stack: list[_Level], level: _Level, tag: int, head: _ElementHead) -> int:
         assert level.elements is not None
@@ -559,7 +583,8 @@ class _Scanner:
             return False
         if after in VRS or (after == code and code != b"\x00\x00"):
             return True
-        return following & 0xFFFF != 0 and implicit_vr(following) != "UN"
+        near = following >> 16 == tag >> 16 and following - tag < 0x100  # the next of a private block, as odd as this
+        return following & 0xFFFF != 0 and (near or implicit_vr(following) != "UN")
 
     def _end(self, at: int, length: int, limit: int | None, tag: int = 0) -> int:
         end = at + length

@@ -6,6 +6,7 @@ how its first elements are written.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from dicom_gateway.encoding import (
 
 _PREAMBLE_BYTES: Final = 128
 _SYNTAX: Final = 0x00020010
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 #: A data set begins with one of these groups: identifying (0008), or the directory's own (0004).
 _FIRST_GROUPS: Final = (0x0004, 0x0008)
 _ENCODINGS: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
@@ -55,7 +57,7 @@ def read_head(view: memoryview) -> Head:
     """The head as it is there, the rest from the data set's first elements.  Raises Unreadable."""
     at, notes = _begin(view)
     meta, at = _read_meta(view, at)
-    declared = meta.get(_SYNTAX, "")
+    declared = meta.get(_SYNTAX, "") if _UID.fullmatch(meta.get(_SYNTAX, "")) else ""
     if declared == DEFLATED:
         return Head(meta, at, declared, implicit=False, notes=notes)
     written = _written(view, at, declared)

@@ -138,14 +138,14 @@ class Filer:
     def _report_of(self, kept: StoredRead) -> bytes:
         from dicom_gateway import ecg_results, results  # 2 s with their libraries: loaded when the first is filed
 
-        evidence, zone = self._evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
+        evidence, zone = self.evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
         is_ecg = kept.read.kind == "ecg" and kept.read.outcome is Outcome.READ
         return (ecg_results.ecg_read_as_sr if is_ecg else results.read_as_sr)(kept, evidence, zone)
 
     def _median_of(self, kept: StoredRead) -> bytes:
         from dicom_gateway import ecg_results
 
-        evidence, zone = self._evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
+        evidence, zone = self.evidence(ClinicId(kept.clinic_id), kept.study_uid, kept.sop_instance_uids)
         return ecg_results.median_as_waveform(kept, evidence[0], zone)
 
     def file_report(self, job: Job) -> None:
@@ -158,7 +158,7 @@ class Filer:
     def _pdf_of(self, report: SealedReport) -> bytes:
         from dicom_gateway import results
 
-        evidence, zone = self._evidence(report.clinic_id, report.study_uid, report.seen_sop_uids)
+        evidence, zone = self.evidence(report.clinic_id, report.study_uid, report.seen_sop_uids)
         return results.report_as_pdf(report, evidence[0], zone, evidence)
 
     def hide_report(self, job: Job) -> None:
@@ -184,7 +184,7 @@ class Filer:
             BytesIO(make()), Provenance(clinic_id, "result", SYSTEM, origin=Origin.RESULT, visibility=visibility)
         )
 
-    def _evidence(
+    def evidence(
         self, clinic_id: ClinicId, study_uid: str, sop_uids: tuple[str, ...]
     ) -> tuple[list[SourceHeader], str]:
         """Headers of the instances that a result is about, with the patient as the center knows him; the clinic's zone."""
@@ -193,7 +193,7 @@ class Filer:
                 QUERIES["shelf"], clinic=clinic_id, study=study_uid, series=None, sop=None, with_metadata=True,
                 visibilities=[str(v) for v in Visibility], limit=5000,
             )  # fmt: skip
-            identity = work.one(QUERIES["corrected_identity"], clinic=clinic_id, study=study_uid)
+            identity = work.one(QUERIES["identity_of_study"], clinic=clinic_id, study=study_uid)
             zone = work.one("select zone from center.clinic where clinic_id = %(c)s", c=clinic_id)
         received = [r for r in rows if r["origin"] != str(Origin.RESULT)]
         named = [r for r in received if r["sop_uid"] in set(sop_uids)] or received
@@ -203,9 +203,11 @@ class Filer:
 
 
 def _header(row: Row, identity: Row) -> SourceHeader:
-    """What a result takes over from an instance; a patient put right is the one that is named."""
+    """What a result takes over from an instance; the study's patient is the one that is named, also where
+    it named another."""
     metadata = unpack(bytes(row["metadata"]))
-    found = SourceHeader.of(metadata | identity_json(identity) if identity["corrections"] else metadata)
+    other = identity["corrections"] or identity["other_identities"]
+    found = SourceHeader.of(metadata | identity_json(identity) if other else metadata)
     return replace(
         found, study_uid=row["study_uid"], series_uid=row["series_uid"], sop_uid=row["sop_uid"],
         sop_class_uid=row["sop_class_uid"],

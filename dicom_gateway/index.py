@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import date
 
 from center.codes import service_of
-from center.database import Database
+from center.database import Database, Work
 from center.errors import Invalid, NotFound
 from center.events import IdentityCorrected
 from center.identity import Actor, ClinicId
-from center.patients import is_placeholder
+from center.patients import Description, differences, is_placeholder
 from center.permits import Act, Thing, permit
 from center.pinyin import search_key
 from center.ports import Clock, Identifiers, InstanceRef, StudySummary
+from dicom_gateway import persons
 from dicom_gateway.contents import Contents
 from dicom_gateway.store import QUERIES, reference_of, summary_of
 
@@ -47,7 +48,8 @@ class Index:
         study = self.summary(actor, clinic_id, study_uid)
         if is_placeholder(study.patient.local_id):
             return []
-        return self._summaries(actor, clinic_id, patient=study.patient.patient_id, besides=study_uid, limit=limit)
+        found = self._summaries(actor, clinic_id, patient=study.patient.patient_id, besides=study_uid, limit=limit)
+        return [prior for prior in found if _linked(study, prior)]
 
     def recent(self, actor: Actor, clinic_id: ClinicId, limit: int = 50) -> Sequence[StudySummary]:
         return self._summaries(actor, clinic_id, limit=min(limit, 500))
@@ -85,38 +87,48 @@ class Index:
                 "请填写门诊号、姓名和更正原因。",
                 "Fill in the patient's number, the name and the reason of the correction.",
             )
-        now = self._clock.now()
+        person = {
+            "local_id": local_id, "name": name, "person_name": name, "pinyin": search_key(name),
+            "sex": sex.upper()[:1], "birth_date": birth_date,
+        }  # fmt: skip
         with self._database.transaction(actor, actor.clinics & {clinic_id}) as work:
-            person = {
-                "name": name, "person_name": name, "pinyin": search_key(name),
-                "sex": sex.upper()[:1], "birth_date": birth_date,
-            }  # fmt: skip
-            row = work.one(
-                QUERIES["put_patient"], clinic=clinic_id, patient=self._identifiers.new(), local_id=local_id,
-                placeholder=False, now=now, **person,
-            )  # fmt: skip
-            if row is None:
-                row = work.one(QUERIES["known_patient"], clinic=clinic_id, local_id=local_id)
-                assert row is not None
-                if row["patient_id"] == study.patient.patient_id:
-                    work.run(QUERIES["change_patient"], clinic=clinic_id, patient=row["patient_id"], **person)
-                elif row["name"] and row["name"] != name:
-                    raise Invalid(
-                        "该门诊号已属于另一姓名的患者，请核对。",
-                        "This number belongs to a patient of another name; check it.",
-                        {"local_id": local_id},
-                    )
+            patient = self._patient(work, study, person)
             changed = work.one(
-                QUERIES["correct_identity"], clinic=clinic_id, study=study_uid, patient=row["patient_id"]
+                QUERIES["correct_identity"], clinic=clinic_id, study=study_uid, patient=patient, **person
             )
             assert changed is not None
             number = changed["corrections"]
             work.audit(
                 Act.IDENTITY_CORRECT, f"study:{study_uid}", clinic_id=clinic_id, reason=reason.strip()[:500],
-                from_patient=study.patient.patient_id, to_patient=row["patient_id"], number=number,
+                from_patient=study.patient.patient_id, to_patient=patient, number=number,
             )  # fmt: skip
             work.emit(IdentityCorrected(clinic_id, study_uid, number))
+            numbers = [study.patient.local_id, local_id]
+            persons.tell_namesakes(work, clinic_id, study_uid, patient, numbers, number)
         return number
+
+    def _patient(self, work: Work, study: StudySummary, person: persons.Person) -> str:
+        """The row of the person whom the clinic names: one of this number's, or a new one.  Raises Invalid."""
+        clinic, same_number = study.clinic_id, person["local_id"] == study.patient.local_id
+        asked = {"clinic": clinic, "local_id": person["local_id"], "study": study.study_uid}
+        said = persons.description(person)
+        rows = work.all(QUERIES["persons_of_number"], **asked)
+        fits = any(not differences(persons.description(r), said) for r in rows)
+        if not fits and not same_number and any(r["in_use"] and r["name"] for r in rows):
+            raise Invalid(
+                "该门诊号已属于另一姓名、出生日期或性别的患者，请核对。",
+                "This number belongs to a patient of another name, birth date or sex; check it.",
+                {"local_id": person["local_id"]},
+            )
+        own = next((r for r in rows if r["patient_id"] == study.patient.patient_id and not r["in_use"]), None)
+        if own is not None and not fits:  # nobody else's row: it follows
+            work.run(
+                QUERIES["change_patient"], clinic=clinic, patient=own["patient_id"],
+                **{k: person[k] for k in persons.FIELDS},
+            )  # fmt: skip
+            return own["patient_id"]
+        row, _ = persons.patient_row(work, clinic, study.study_uid, person, self._identifiers, self._clock.now())
+        return row["patient_id"]
 
     def _summaries(
         self,
@@ -134,6 +146,17 @@ class Index:
                 clinic=clinic_id, study=study, patient=patient, besides=besides, limit=limit,
             )  # fmt: skip
         return [summary_of(row) for row in rows]
+
+
+def _linked(study: StudySummary, prior: StudySummary) -> bool:
+    """The two are of one person as far as anyone can tell: where a number has several people, both must be named."""
+    one, other = study.patient, prior.patient
+    if any(o.source == "images" for o in (*study.others, *prior.others)):
+        return False  # which of the people in it the study is of is open
+    if (study.others or prior.others) and not (one.name and other.name):
+        return False
+    # Their names fit their one row; a birth date that came to it later may not.
+    return not differences(Description("", one.birth_date, one.sex), Description("", other.birth_date, other.sex))
 
 
 def _no_study() -> NotFound:

@@ -10,22 +10,20 @@ from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from center import faults, observe
-from center.characters import kept, shown
 from center.codes import Origin
 from center.database import Database, Row, UniqueViolation, Work
 from center.errors import Damaged, Failure, Mismatched, NotFound, Unavailable
 from center.events import StudyCompleted, StudyExtended
 from center.identity import SYSTEM, Actor, ClinicId, system_for
-from center.patients import is_placeholder, same_person, shown_name
-from center.pinyin import search_key
 from center.ports import Clock, Identifiers, Provenance, Quarantined, Same, Stored
-from dicom_gateway import dicom_json
+from dicom_gateway import dicom_json, persons, sop_classes
 from dicom_gateway.completion import OTHERWISE_S, QUIET_S, quiet_s
 from dicom_gateway.conflicts import Comparison, compare
 from dicom_gateway.contents import Contents
-from dicom_gateway.dates import date_of, date_text, time_text
+from dicom_gateway.dates import date_text, time_text
 from dicom_gateway.dicom_scan import Header, check_identity, frame_map, scan, unreadable
 from dicom_gateway.file_head import file_meta
+from dicom_gateway.persons import clean
 from dicom_gateway.spool import SLAB_BYTES, Piece, Spool
 from dicom_gateway.store import QUERIES, frame_map_json
 
@@ -272,50 +270,56 @@ class Door:
             piece.superfluous = True
 
     def _arrive(self, work: Work, study: Row | None, header: Header, provenance: Provenance, now: datetime) -> None:
-        """The study's row, made or moved on, with its patient."""
-        clinic = provenance.clinic_id
+        """The study's row, made or moved on, with whom it is of."""
+        clinic, person = provenance.clinic_id, persons.person_of(header)
         described = _study_fields(header)
+        if study is None and not self._begin(work, header, person, described, provenance, now):
+            study = work.one(QUERIES["lock_study"], clinic=clinic, study=header.study_uid)
         notes: list[str] = []
-        if study is None:
-            patient, notes = self._patient(work, header, clinic, now)
-            try:
-                with work.connection.transaction():
-                    work.run(
-                        QUERIES["put_study"], clinic=clinic, study=header.study_uid, patient=patient["patient_id"],
-                        now=now, source=provenance.peer or provenance.door, notes=notes, **described,
-                    )  # fmt: skip
-            except UniqueViolation:
-                study = work.one(QUERIES["lock_study"], clinic=clinic, study=header.study_uid)
-            else:
-                notes = []
+        other = None
         if study is not None:
-            notes = _study_notes(study, header)
+            notes, other = _study_notes(study, person), persons.other_identity(study, person)
+            self._name(work, study, person, clinic, now)
         work.run(
             QUERIES["arrived"], clinic=clinic, study=header.study_uid, now=now, association=provenance.association,
-            notes=notes, **{k: described[k] for k in ("accession", "description", "body_part", "laterality")},
+            readable=_readable(header), notes=notes, others=work.json([persons.as_json(other)] if other else []),
+            **{k: described[k] for k in ("accession", "description", "body_part", "laterality")},
         )  # fmt: skip
 
-    def _patient(self, work: Work, header: Header, clinic: ClinicId, now: datetime) -> tuple[Row, list[str]]:
-        """The patient's row and what is doubtful about him: the first identity stays, another one is flagged."""
-        person = _person_fields(header)
-        placeholder = is_placeholder(person["local_id"])
-        row = work.one(
-            QUERIES["put_patient"],
-            clinic=clinic,
-            patient=self._identifiers.new(),
-            placeholder=placeholder,
-            now=now,
-            **person,
-        )
-        if row is not None:
-            return row, ["placeholder_id"] if placeholder else []
-        row = work.one(QUERIES["known_patient"], clinic=clinic, local_id=person["local_id"])
-        assert row is not None
+    def _begin(
+        self, work: Work, header: Header, person: persons.Person, described: dict[str, str], provenance: Provenance,
+        now: datetime,
+    ) -> bool:  # fmt: skip
+        """The study's row and its patient's; False when another association made it at this moment."""
+        clinic = provenance.clinic_id
+        patient, another = persons.patient_row(work, clinic, header.study_uid, person, self._identifiers, now)
+        try:
+            with work.connection.transaction():
+                work.run(
+                    QUERIES["put_study"], clinic=clinic, study=header.study_uid, patient=patient["patient_id"], now=now,
+                    source=provenance.peer or provenance.door, notes=["placeholder_id"] if patient["placeholder"] else [],
+                    **described, **persons.completed(person, patient),
+                )  # fmt: skip
+        except UniqueViolation:
+            return False
+        if another:
+            persons.tell_namesakes(work, clinic, header.study_uid, patient["patient_id"], [person["local_id"]], 0)
+        return True
+
+    def _name(self, work: Work, study: Row, person: persons.Person, clinic: ClinicId, now: datetime) -> None:
+        """What the study's first objects left out of whom it is of, where this one says it."""
+        more = persons.merged(study, person)
+        if more is None:
+            return
+        uid = study["study_uid"]
+        patient, another = persons.patient_row(work, clinic, uid, more, self._identifiers, now)
+        named = persons.completed(more, patient)
         work.run(
-            QUERIES["fill_patient"], clinic=clinic, patient=row["patient_id"],
-            **{k: person[k] for k in ("name", "person_name", "pinyin", "sex", "birth_date")},
+            QUERIES["name_study"], clinic=clinic, study=uid, patient=patient["patient_id"],
+            **{k: named[k] for k in persons.FIELDS},
         )  # fmt: skip
-        return row, _doubts(row, person)
+        if another:
+            persons.tell_namesakes(work, clinic, uid, patient["patient_id"], [study["local_id"]], 0)
 
     def _after(self, work: Work, found: Scanned, provenance: Provenance, now: datetime) -> None:
         """What follows of an arrival: completion is looked at later, or at once; a person's act is audited."""
@@ -333,12 +337,14 @@ class Door:
         if provenance.complete_on_arrival:
             complete(work, clinic, header.study_uid, now)
             return
+        work.tell_pages(clinic, "InstanceArrived", {"study_uid": header.study_uid})
+        if not _readable(header):
+            return
         quiet = quiet_s(frozenset({header.first(0x00080060)}), self._quiet, self._otherwise_s)
         work.enqueue(
             clinic, "gateway.complete", header.study_uid, {"study_uid": header.study_uid},
             run_at=now + timedelta(seconds=quiet), move=True,
         )  # fmt: skip
-        work.tell_pages(clinic, "InstanceArrived", {"study_uid": header.study_uid})
 
     def finish_upload(self, actor: Actor, clinic_id: ClinicId, study_uids: list[str]) -> None:
         """A page says that an upload is whole: its studies are complete without further waiting."""
@@ -453,65 +459,39 @@ def _person(provenance: Provenance) -> str:
     return provenance.actor.person_id if provenance.actor.kind != "system" else ""
 
 
-def _study_notes(study: Row, header: Header) -> list[str]:
-    """What this object says against the study's patient; nothing once a person has put it right."""
-    if study["corrections"]:
-        return []
-    person = _person_fields(header)
-    other = ["other_id"] if person["local_id"] != study["local_id"] else []
-    return other + _doubts(study, person)
-
-
-def _doubts(row: Row, person: Mapping[str, Any]) -> list[str]:
-    notes = ["placeholder_id"] if row["placeholder"] else []
-    if not same_person(row["name"], None, person["name"], None):
-        notes.append("other_name")
-    if not same_person("", row["birth_date"], "", person["birth_date"]):
-        notes.append("other_birth_date")
-    return notes
+def _study_notes(study: Row, person: persons.Person) -> list[str]:
+    """What this object says of the study's number; nothing once a person has put it right."""
+    return ["other_id"] if person["local_id"] != study["local_id"] and not study["corrections"] else []
 
 
 # ---------------------------------------------------------------- header -> columns
-def _clean(text: str, length: int) -> str:
-    """As a person can see it: without control characters (PostgreSQL takes no NUL), private ones as 〓; bounded."""
-    return shown(text)[:length].strip()
-
-
-def _person_fields(header: Header) -> dict[str, Any]:
-    person_name = kept(header.first(0x00100010))[:324].strip()  # private characters stay: they are part of the name
-    return {
-        "local_id": _clean(header.text(0x00100020), 64),
-        "name": shown_name(person_name),
-        "person_name": person_name,
-        "pinyin": search_key(person_name),
-        "sex": (_clean(header.first(0x00100040), 16).upper() or "")[:1] if header.first(0x00100040) else "",
-        "birth_date": date_of(header.first(0x00100030)),
-    }
-
-
 def _study_fields(header: Header) -> dict[str, str]:
     return {
-        "accession": _clean(header.text(0x00080050), 64),
-        "description": _clean(header.text(0x00081030), 200),
+        "accession": clean(header.text(0x00080050), 64),
+        "description": clean(header.text(0x00081030), 200),
         "study_date": date_text(header.first(0x00080020)),
         "study_time": time_text(header.first(0x00080030)),
-        "zone_offset": _clean(header.first(0x00080201), 8),
-        "study_id": _clean(header.text(0x00200010), 64),
-        "referring": _clean(header.text(0x00080090), 200),
-        "body_part": _clean(header.first(0x00180015), 64),
-        "laterality": _clean(header.first(0x00200062) or header.first(0x00200060), 16),
+        "zone_offset": clean(header.first(0x00080201), 8),
+        "study_id": clean(header.text(0x00200010), 64),
+        "referring": clean(header.text(0x00080090), 200),
+        "body_part": clean(header.first(0x00180015), 64),
+        "laterality": clean(header.first(0x00200062) or header.first(0x00200060), 16),
     }
+
+
+def _readable(header: Header) -> bool:
+    return not sop_classes.beside(header.sop_class_uid, header.first(0x00080060))
 
 
 def _put_series(work: Work, header: Header, clinic: ClinicId) -> None:
     work.run(
-        QUERIES["put_series"], clinic=clinic, study=header.study_uid, series=header.series_uid,
-        modality=_clean(header.first(0x00080060), 16), number=_whole(header.integer(0x00200011)),
-        description=_clean(header.text(0x0008103E), 200), body_part=_clean(header.first(0x00180015), 64),
-        laterality=_clean(header.first(0x00200060) or header.first(0x00200062), 16),
-        protocol=_clean(header.text(0x00181030), 200), series_date=date_text(header.first(0x00080021)),
-        series_time=time_text(header.first(0x00080031)), manufacturer=_clean(header.text(0x00080070), 200),
-        station=_clean(header.text(0x00081010), 64), institution=_clean(header.text(0x00080080), 200),
+        QUERIES["put_series"], readable=_readable(header), clinic=clinic, study=header.study_uid, series=header.series_uid,
+        modality=clean(header.first(0x00080060), 16), number=_whole(header.integer(0x00200011)),
+        description=clean(header.text(0x0008103E), 200), body_part=clean(header.first(0x00180015), 64),
+        laterality=clean(header.first(0x00200060) or header.first(0x00200062), 16),
+        protocol=clean(header.text(0x00181030), 200), series_date=date_text(header.first(0x00080021)),
+        series_time=time_text(header.first(0x00080031)), manufacturer=clean(header.text(0x00080070), 200),
+        station=clean(header.text(0x00081010), 64), institution=clean(header.text(0x00080080), 200),
     )  # fmt: skip
 
 

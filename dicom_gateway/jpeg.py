@@ -42,10 +42,6 @@ class JpegHead:
     scan_at: int
 
     @property
-    def is_ls(self) -> bool:
-        return self.process == _LOSSLESS_LS
-
-    @property
     def is_lossless(self) -> bool:
         return self.process in (0xC3, 0xC7, 0xCB, 0xCF, _LOSSLESS_LS)
 

@@ -48,8 +48,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
         Column("00080030", _S, "s.study_time", "time"), Column("00080050", _S, "s.accession", "text"),
         Column("00080061", _S, "", "modalities"), Column("00080090", _S, "s.referring", "text"),
         Column("00081030", _S, "s.description", "text"), Column("00100010", _S, "", "name"),
-        Column("00100020", _S, "p.local_id", "text"), Column("00100040", _S, "p.sex", "text"),
-        Column("00100030", _S, "coalesce(to_char(p.birth_date, 'YYYYMMDD'), '')", "date"),
+        Column("00100020", _S, "s.local_id", "text"), Column("00100040", _S, "s.sex", "text"),
+        Column("00100030", _S, "coalesce(to_char(s.birth_date, 'YYYYMMDD'), '')", "date"),
         Column("00200010", _S, "s.study_id", "text"), Column("0020000E", _E, "e.series_uid", "uid"),
         Column("00080060", _E, "e.modality", "text"), Column("00200011", _E, "e.number", "number"),
         Column("0008103E", _E, "e.description", "text"), Column("00180015", _E, "e.body_part", "text"),
@@ -152,23 +152,21 @@ def _number(name: str, value: str) -> int:
 
 # ---------------------------------------------------------------- the statement
 _FROM: Final = {
-    Level.STUDY: """select s.*, p.local_id, p.name, p.person_name, p.sex, p.birth_date
-from gateway.study s join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id""",
+    Level.STUDY: """select s.*
+from gateway.study s""",
     Level.SERIES: """select s.clinic_id, s.study_uid, s.study_date, s.study_time, s.accession, s.referring, s.study_id,
-  s.description as study_description, s.zone_offset, p.local_id, p.name, p.person_name, p.sex, p.birth_date, e.series_uid,
+  s.description as study_description, s.zone_offset, s.local_id, s.name, s.person_name, s.sex, s.birth_date, e.series_uid,
   e.modality, e.number, e.description, e.body_part, e.laterality, e.protocol, e.series_date, e.series_time, e.manufacturer,
   e.station, e.institution, c.n_instances, c.n_series, c.modalities, c.sop_classes
-from gateway.series e join gateway.study s on s.clinic_id = e.clinic_id and s.study_uid = e.study_uid
-join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id""",
+from gateway.series e join gateway.study s on s.clinic_id = e.clinic_id and s.study_uid = e.study_uid""",
     Level.INSTANCE: """select s.clinic_id, s.study_uid, s.study_date, s.study_time, s.accession, s.referring, s.study_id,
-  s.description as study_description, s.zone_offset, p.local_id, p.name, p.person_name, p.sex, p.birth_date, e.series_uid,
+  s.description as study_description, s.zone_offset, s.local_id, s.name, s.person_name, s.sex, s.birth_date, e.series_uid,
   e.modality, e.number as series_number, e.description as series_description, e.body_part, e.laterality, e.protocol,
   e.series_date, e.series_time, e.manufacturer, e.station, e.institution, i.sop_uid, i.sop_class_uid, i.number, i.rows,
   i.columns, i.frames, i.bits_allocated, i.transfer_syntax, case when %(with_metadata)s then i.metadata end as metadata
 from gateway.instance i
 join gateway.series e on e.clinic_id = i.clinic_id and e.study_uid = i.study_uid and e.series_uid = i.series_uid
-join gateway.study s on s.clinic_id = i.clinic_id and s.study_uid = i.study_uid
-join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id""",
+join gateway.study s on s.clinic_id = i.clinic_id and s.study_uid = i.study_uid""",
 }
 #: What the asker may see of a series, as the series' row keeps it: (how many, their classes).
 _SHOWN: Final = """((case when 'clinic' = any(%(visibilities)s) then x.clinic_n else 0 end)
@@ -288,14 +286,14 @@ def _name(sql: _Sql, value: str, fuzzy: bool) -> str:
     as_shown = sql.bind(pattern(shown(value).replace(STAND_IN, "?")))
     as_written = sql.bind(pattern(value.replace(STAND_IN, "?")))
     bare = sql.bind(pattern(re.sub(r"[\^\s]+", "", shown(value).replace(STAND_IN, "?"))))
-    ways = [f"p.person_name ilike {as_written}", f"p.name ilike {as_shown}", f"p.name ilike {bare}"]
+    ways = [f"s.person_name ilike {as_written}", f"s.name ilike {as_shown}", f"s.name ilike {bare}"]
     for group in (1, 2):
-        ways.append(f"split_part(p.person_name, '=', {group}) ilike {as_written}")
+        ways.append(f"split_part(s.person_name, '=', {group}) ilike {as_written}")
     if not has_han(value):
         word = fold(value.replace("*", "\x00")).replace("\x00", "*")
         if word.strip("*"):
             around = f"%{pattern(word)}%" if fuzzy else f"% {pattern(word)} %"
-            ways.append(f"p.pinyin like {sql.bind(around)}")
+            ways.append(f"s.pinyin like {sql.bind(around)}")
     return f"({' or '.join(ways)})"
 
 

@@ -34,13 +34,22 @@ on conflict (clinic_id, handler, dedup) where state = 'ready' do nothing;
 -- places: where these objects' bytes are (primary key)
 select sha256, location, host from center.object where sha256 = any(%(names)s);
 
--- known_patient: by the clinic's own number (patient_local_id)
-select * from center.patient where clinic_id = %(clinic)s and local_id = %(local_id)s and not placeholder;
+-- persons_of_number: all people whom this number has named, the first one first (patient_number); in_use: by another study
+select p.*, exists (select 1 from gateway.study s where s.clinic_id = p.clinic_id and s.patient_id = p.patient_id
+  and s.study_uid <> %(study)s) as in_use
+from center.patient p where p.clinic_id = %(clinic)s and p.local_id = %(local_id)s and not p.placeholder
+order by p.distinct_from is not null, p.created_at, p.patient_id limit 50;
+
+-- lock_number: who adds a person to a number holds the number's first row (patient_local_id)
+select patient_id from center.patient where clinic_id = %(clinic)s and local_id = %(local_id)s and not placeholder
+  and distinct_from is null for update;
 
 -- put_patient: two associations may bring a patient's first objects at once: one row, the first identity stays
-insert into center.patient (clinic_id, patient_id, local_id, name, person_name, pinyin, sex, birth_date, placeholder, created_at)
-values (%(clinic)s, %(patient)s, %(local_id)s, %(name)s, %(person_name)s, %(pinyin)s, %(sex)s, %(birth_date)s, %(placeholder)s, %(now)s)
-on conflict (clinic_id, local_id) where not placeholder do nothing
+insert into center.patient (clinic_id, patient_id, local_id, name, person_name, pinyin, sex, birth_date, placeholder,
+  distinct_from, created_at)
+values (%(clinic)s, %(patient)s, %(local_id)s, %(name)s, %(person_name)s, %(pinyin)s, %(sex)s, %(birth_date)s,
+  %(placeholder)s, %(distinct_from)s, %(now)s)
+on conflict (clinic_id, local_id) where not placeholder and distinct_from is null do nothing
 returning *;
 
 -- fill_patient: what was not known before; never changes what was
@@ -58,35 +67,51 @@ update center.patient set name = %(name)s, person_name = %(person_name)s, pinyin
   birth_date = %(birth_date)s
 where clinic_id = %(clinic)s and patient_id = %(patient)s;
 
--- lock_study: the row every arrival of a study goes through, with the patient it is of
-select s.*, p.local_id, p.name, p.birth_date, p.placeholder from gateway.study s
+-- lock_study: the row every arrival of a study goes through, with whether its patient's number says anything
+select s.*, p.placeholder from gateway.study s
 join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
 where s.clinic_id = %(clinic)s and s.study_uid = %(study)s for update of s;
 
+-- name_study: its objects told more of whom it is
+update gateway.study set patient_id = %(patient)s, name = %(name)s, person_name = %(person_name)s, pinyin = %(pinyin)s,
+  sex = %(sex)s, birth_date = %(birth_date)s
+where clinic_id = %(clinic)s and study_uid = %(study)s;
+
+-- namesakes: studies of other people under these numbers, whose doubt begins or ends with this study's (study_number)
+select study_uid from gateway.study
+where clinic_id = %(clinic)s and local_id = any(%(local_ids)s) and patient_id <> %(patient)s and study_uid <> %(study)s
+order by last_arrival_at desc limit 200;
+
 -- put_study: a study's first object
 insert into gateway.study (clinic_id, study_uid, patient_id, accession, description, study_date, study_time, zone_offset,
-  study_id, referring, body_part, laterality, batch_first_at, first_arrival_at, last_arrival_at, source, identity_notes)
+  study_id, referring, body_part, laterality, batch_first_at, first_arrival_at, last_arrival_at, source, identity_notes, local_id, name,
+  person_name, pinyin, sex, birth_date)
 values (%(clinic)s, %(study)s, %(patient)s, %(accession)s, %(description)s, %(study_date)s, %(study_time)s, %(zone_offset)s,
-  %(study_id)s, %(referring)s, %(body_part)s, %(laterality)s, %(now)s, %(now)s, %(now)s, %(source)s, %(notes)s);
+  %(study_id)s, %(referring)s, %(body_part)s, %(laterality)s, %(now)s, %(now)s, %(now)s, %(source)s, %(notes)s, %(local_id)s,
+  %(name)s, %(person_name)s, %(pinyin)s, %(sex)s, %(birth_date)s);
 
--- arrived: one more object of a study; late ones open a new batch
+-- arrived: one more object of a study; late ones open a new batch, those that are nothing to read don't
 update gateway.study set
-  state = 'arriving', pending = pending + 1,
-  batch_first_at = case when pending = 0 then %(now)s else batch_first_at end,
+  state = case when %(readable)s then 'arriving' when pending = 0 then 'complete' else state end,
+  pending = pending + %(readable)s::int,
+  batch_first_at = case when pending = 0 and %(readable)s then %(now)s else batch_first_at end,
   last_arrival_at = %(now)s, last_association = coalesce(%(association)s, last_association),
   accession = case when accession = '' then %(accession)s else accession end,
   description = case when description = '' then %(description)s else description end,
   body_part = case when body_part = '' then %(body_part)s else body_part end,
   laterality = case when laterality = '' then %(laterality)s else laterality end,
-  identity_notes = (select coalesce(array_agg(distinct n order by n), '{}') from unnest(identity_notes || %(notes)s::text[]) n)
+  identity_notes = (select coalesce(array_agg(distinct n order by n), '{}') from unnest(identity_notes || %(notes)s::text[]) n),
+  other_identities = case when other_identities @> %(others)s::jsonb or jsonb_array_length(other_identities) >= 5
+    then other_identities else other_identities || %(others)s::jsonb end
 where clinic_id = %(clinic)s and study_uid = %(study)s;
 
--- put_series: the first object of a series describes it
+-- put_series: the first object of a series describes it; one that is read makes it readable
 insert into gateway.series (clinic_id, study_uid, series_uid, modality, number, description, body_part, laterality, protocol,
-  series_date, series_time, manufacturer, station, institution)
+  series_date, series_time, manufacturer, station, institution, readable)
 values (%(clinic)s, %(study)s, %(series)s, %(modality)s, %(number)s, %(description)s, %(body_part)s, %(laterality)s,
-  %(protocol)s, %(series_date)s, %(series_time)s, %(manufacturer)s, %(station)s, %(institution)s)
-on conflict (clinic_id, study_uid, series_uid) do nothing;
+  %(protocol)s, %(series_date)s, %(series_time)s, %(manufacturer)s, %(station)s, %(institution)s, %(readable)s)
+on conflict (clinic_id, study_uid, series_uid) do update set readable = true
+  where not gateway.series.readable and excluded.readable;
 
 -- put_instance: unique by clinic and SOP Instance UID: a second one breaks the key and is compared instead
 insert into gateway.instance (clinic_id, sop_uid, study_uid, series_uid, sop_class_uid, transfer_syntax, sha256, bytes,
@@ -164,9 +189,17 @@ where clinic_id = %(clinic)s and address <> '' and (%(aet)s::text is null or aet
 select * from gateway.association order by started_at desc limit %(limit)s;
 
 -- summaries: studies as other rooms know them; counts leave our results out.  The list is cut first (study_recent, or
--- study_patient_latest for a patient), what is counted afterwards is what is shown
-select s.*, c.instances, c.series, c.modalities
-from (select s.*, p.local_id, p.name, p.pinyin, p.sex, p.birth_date, p.placeholder, p.person_name
+-- study_patient_latest for a patient), what is counted afterwards is what is shown. namesakes: other people with a study
+-- under the same number (patient_number, study_patient_latest), until the clinic has said whose this one is
+select s.*, c.instances, c.series, c.modalities, c.beside,
+  case when s.corrections > 0 or s.placeholder then '[]'::jsonb else (
+    select coalesce(jsonb_agg(jsonb_build_object('source', 'number', 'name', o.name, 'sex', o.sex, 'birth_date', o.birth_date,
+      'local_id', o.local_id)), '[]'::jsonb)
+    from (select o.* from center.patient o
+      where o.clinic_id = s.clinic_id and o.local_id = s.local_id and not o.placeholder and o.patient_id <> s.patient_id
+        and exists (select 1 from gateway.study x where x.clinic_id = o.clinic_id and x.patient_id = o.patient_id)
+      order by o.created_at, o.patient_id limit 5) o) end as namesakes
+from (select s.*, p.placeholder
   from gateway.study s join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
   where s.clinic_id = %(clinic)s and (%(study)s::text is null or s.study_uid = %(study)s)
     and (%(patient)s::text is null or (s.patient_id = %(patient)s and s.study_uid <> %(besides)s))
@@ -174,7 +207,9 @@ from (select s.*, p.local_id, p.name, p.pinyin, p.sex, p.birth_date, p.placehold
     s.study_date desc, s.study_time desc, s.last_arrival_at desc limit %(limit)s) s
 cross join lateral (
   select coalesce(sum(e.received_n), 0)::int as instances, count(*) filter (where e.received_n > 0)::int as series,
-    coalesce(array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> ''), '{}') as modalities
+    coalesce(sum(e.received_n) filter (where not e.readable), 0)::int as beside,
+    coalesce(array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> '' and e.readable),
+      array_agg(distinct e.modality) filter (where e.received_n > 0 and e.modality <> ''), '{}') as modalities
   from gateway.series e where e.clinic_id = s.clinic_id and e.study_uid = s.study_uid) c
 order by case when %(patient)s::text is null then s.last_arrival_at end desc,
   s.study_date desc, s.study_time desc, s.last_arrival_at desc;
@@ -203,16 +238,17 @@ where i.clinic_id = %(clinic)s and i.study_uid = %(study)s
   and i.visibility = any(%(visibilities)s)
 order by e.number nulls last, i.series_uid, i.number nulls last, i.sop_uid limit %(limit)s;
 
--- corrected_identity: a study whose patient was put right, for showing instead of what the device wrote
-select s.corrections, p.local_id, p.name, p.person_name, p.sex, p.birth_date from gateway.study s
-join center.patient p on p.clinic_id = s.clinic_id and p.patient_id = s.patient_id
+-- identity_of_study: whom a study is of, and whether that is what its objects say
+select s.corrections, s.other_identities, s.local_id, s.name, s.person_name, s.sex, s.birth_date from gateway.study s
 where s.clinic_id = %(clinic)s and s.study_uid = %(study)s;
 
 -- clinics_of_study: which of the asker's clinics hold it
 select clinic_id from gateway.study where study_uid = %(study)s order by clinic_id limit 20;
 
 -- correct_identity: the study belongs to another patient row from now on; its bytes stay
-update gateway.study set patient_id = %(patient)s, corrections = corrections + 1, identity_notes = '{}'
+update gateway.study set patient_id = %(patient)s, corrections = corrections + 1, identity_notes = '{}',
+  other_identities = '[]', local_id = %(local_id)s, name = %(name)s, person_name = %(person_name)s, pinyin = %(pinyin)s,
+  sex = %(sex)s, birth_date = %(birth_date)s
 where clinic_id = %(clinic)s and study_uid = %(study)s returning corrections;
 
 -- show_to: who sees an instance from now on
@@ -233,3 +269,7 @@ where clinic_id = %(clinic)s and delivery_key = %(key)s and sop_uid = %(sop)s;
 -- oldest_spooled: how long the oldest object waits for the store, for the metric
 select extract(epoch from (%(now)s - min(created_at)))::float8 as seconds
 from center.object where location = 'spool' and host = %(host)s;
+
+-- studies_holding: which study an object belongs to (index instance_object)
+select sha256, min(study_uid) as study_uid from gateway.instance where sha256 = any(%(objects)s)
+group by sha256 limit %(limit)s;

@@ -49,12 +49,19 @@ class Spool:
     def folder(self) -> Path:
         return self._folder
 
-    def check_room(self) -> None:
-        """Returns while the disk's reserve is not reached.  Raises NoRoom."""
+    def free_bytes(self) -> int:
+        """Of the spool's disk.  Raises Unavailable."""
+        return self._room()[0]
+
+    def _room(self) -> tuple[int, int]:
         try:
-            free, total = self._space(self._folder)
+            return self._space(self._folder)
         except OSError as error:
             raise away(error) from error
+
+    def check_room(self) -> None:
+        """Returns while the disk's reserve is not reached.  Raises NoRoom, Unavailable."""
+        free, total = self._room()
         reserve = self._reserve if self._reserve is not None else min(_RESERVE_BYTES, total // 20)
         if free < reserve:
             raise NoRoom(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from center.codes import Origin, Visibility
 from center.database import Queries, Row
 from center.identity import ClinicId
-from center.patients import PatientIdentity
+from center.patients import Description, OtherIdentity, PatientIdentity, differences
 from center.ports import InstanceRef, StudySummary
+from dicom_gateway import sop_classes
 from dicom_gateway.dates import date_of
 from dicom_gateway.dicom_scan import VIDEO, FrameMap
 
@@ -89,6 +92,7 @@ def patient_of(row: Row) -> PatientIdentity:
 
 
 def summary_of(row: Row) -> StudySummary:
+    others = tuple(other_from(o) for o in (*row["other_identities"], *row["namesakes"]))
     return StudySummary(
         clinic_id=ClinicId(row["clinic_id"]), study_uid=row["study_uid"], patient=patient_of(row),
         accession=row["accession"], modalities=frozenset(row["modalities"]), description=row["description"],
@@ -96,12 +100,30 @@ def summary_of(row: Row) -> StudySummary:
         first_arrival_at=row["first_arrival_at"], last_arrival_at=row["last_arrival_at"],
         completed_at=row["completed_at"], instances=row["instances"], series=row["series"],
         laterality=row["laterality"], referring=row["referring"], state=row["state"], generation=row["generation"],
-        source=row["source"], identity_notes=tuple(row["identity_notes"]),
+        source=row["source"], identity_notes=_notes(row, others), others=others, beside=row["beside"],
     )  # fmt: skip
+
+
+def other_from(values: dict[str, Any]) -> OtherIdentity:  # parsed JSON
+    born = values["birth_date"]
+    return OtherIdentity(
+        values["source"], values["name"], date.fromisoformat(born) if born else None, values["sex"], values["local_id"]
+    )
+
+
+def _notes(row: Row, others: Sequence[OtherIdentity]) -> tuple[str, ...]:
+    """Why the identity is doubtful, as codes."""
+    said = Description(row["person_name"] or row["name"], row["birth_date"], row["sex"])
+    notes = set(row["identity_notes"])
+    for other in others:
+        found = differences(said, Description(other.name, other.birth_date, other.sex))
+        notes |= {f"other_{one}" for one in found} | ({"other_person"} if other.source == "number" else set())
+    return tuple(sorted(notes))
 
 
 def reference_of(row: Row) -> InstanceRef:
     return InstanceRef(
         row["series_uid"], row["sop_uid"], row["sop_class_uid"], row["transfer_syntax"], row["sha256"], row["modality"],
         Origin(row["origin"]), Visibility(row["visibility"]), row["frames"], row["bytes"],
+        sop_classes.beside(row["sop_class_uid"], row["modality"]),
     )  # fmt: skip

@@ -120,7 +120,7 @@ class Shelf:
     def identity(self, actor: Actor, clinic: str, study: str) -> Row | None:
         """The patient's row of a study that was put right, else None."""
         with self._database.transaction(actor, actor.clinics & {clinic}) as work:
-            row = work.one(QUERIES["corrected_identity"], clinic=clinic, study=study)
+            row = work.one(QUERIES["identity_of_study"], clinic=clinic, study=study)
         return row if row is not None and row["corrections"] else None
 
     # ---------------------------------------------------------------- whole objects

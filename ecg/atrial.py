@@ -13,13 +13,12 @@ from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
 from ecg.waves_look import Look, look_at
 from ecg.waves_nets import Index, Scene
+from ecg.waves_steps import coherence_of
 from ecg.waves_tables import Tables, tables
 from ecg.waves_views import Floats
 
 FEWEST_BEATS: Final = 4
 """Fewer beats tell nothing of how regular a rhythm is (ours)."""
-BEFORE_QRS_S: Final = (0.24, 0.02)
-"""The P wave's place, from its usual earliest begin to just before the QRS, s before the QRS onset."""
 F_BAND_HZ: Final = (3.0, 12.0)
 """Fibrillation 4..9 Hz, flutter 3..6 Hz (AHA/ACC/HRS 2009; Bollmann 2006)."""
 F_NEAR_HZ: Final = 0.6
@@ -155,7 +154,7 @@ def _seen(look: Look, beats: Beats, waves: Waves) -> Seen:
     views = scene.views
     own = ~beats.where(BeatClass.VENTRICULAR)
     counted = own & p.is_there if (own & p.is_there).any() else np.ones(len(beats), dtype=bool)
-    coherence = _coherence(scene, counted & (family == _largest(family[counted])))
+    coherence = coherence_of(scene, counted & (family == _largest(family[counted])))
     irregularity, swing, after_one = _irregularity(scene, own)
     f_hz, concentration, f_mv, second = _between_beats(scene, family, t.at)
     pr = (scene.on - p.at)[counted] / views.hz
@@ -175,24 +174,6 @@ def _seen(look: Look, beats: Beats, waves: Waves) -> Seen:
 def _largest(family: Index) -> int:
     kinds, counts = np.unique(family, return_counts=True)
     return int(kinds[counts.argmax()])
-
-
-def _coherence(scene: Scene, which: npt.NDArray[np.bool_]) -> float:
-    """How alike the stretches before the QRS are, -1/(n-1)..1: power of their mean over their mean power, chance removed."""
-    n = int(which.sum())
-    if n < 3:
-        return 0.0
-    hz = scene.views.hz
-    width = round((BEFORE_QRS_S[0] - BEFORE_QRS_S[1]) * hz)
-    start = np.rint(scene.fiducial[which] - np.median(scene.fiducial[which] - scene.on[which]) - BEFORE_QRS_S[0] * hz)
-    index = np.clip(start.astype(np.int64)[:, None] + np.arange(width), 0, scene.views.length - 1)
-    seen = scene.views.smooth.inside[:, index]
-    line = np.arange(width) - (width - 1) / 2
-    seen = seen - seen.mean(axis=2, keepdims=True)
-    seen = seen - (seen @ line)[..., None] * (line / (line**2).sum())
-    power = float((seen**2).sum(axis=2).mean(axis=1).sum())
-    common = float((seen.mean(axis=1) ** 2).sum())
-    return (n * common / max(power, 1e-12) - 1.0) / (n - 1.0)
 
 
 def _irregularity(scene: Scene, own: npt.NDArray[np.bool_]) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecg.fibrillation import Span, Traits, traits_of, without_sharp_slopes
+from ecg.limit import Limit
 from ecg.strip import Samples, Strip
 
 Flags = npt.NDArray[np.bool_]
@@ -33,15 +34,15 @@ _TOO_FAST: Final = 140.0
 _BLOCK_S: Final = 600.0
 _PERIOD_S: Final = (0.22, 0.60)
 """273 to 100/min: what is faster is fibrillation's and flutter's, what is slower no tachycardia."""
-SLOWEST: Final = 100.0
+SLOWEST: Final = Limit(">", 100.0, "/min", "AHA/ACC/HRS 2007 part II")
 _FEWEST: Final = 4
-MOST_STEEP: Final = 6.0
+MOST_STEEP: Final = Limit("<=", 6.0, "1", "ours")
 """Slope that one in a hundred passes, against the mean slope."""
-MOST_REST: Final = 0.72
+MOST_REST: Final = Limit("<=", 0.72, "1", "ours")
 _SURELY_STEEP: Final = 5.5
 _SURELY_REST: Final = 0.60
 """Up to these it is no ordinary beat whatever else found it; between, only where no beats account for the waves."""
-LEAST_RECURRENCE: Final = 0.70
+LEAST_RECURRENCE: Final = Limit(">=", 0.70, "1", "ours")
 _LEAST_OCCUPIED: Final = 0.35
 _MOST_FAST: Final = 0.30
 _LEAST_MV: Final = 0.15
@@ -173,7 +174,7 @@ def _windows(mv: Samples, hz: float) -> list[_Window]:
     out: list[_Window] = []
     for k in np.flatnonzero(passed).tolist():
         recurrence, period_s = _recurrence(cut[live[:, k], k], hz)
-        if recurrence >= LEAST_RECURRENCE:
+        if LEAST_RECURRENCE.holds(recurrence):
             of = broad[:, k]
             steep, rest = float(np.median(traits.peak[of, k])), float(np.median(traits.rest[of, k]))
             out.append(_Window(int(starts[seen][k]), period_s, steep, rest, recurrence))
@@ -181,7 +182,8 @@ def _windows(mv: Samples, hz: float) -> list[_Window]:
 
 
 def _is_broad(t: Traits) -> Flags:
-    return (t.peak <= MOST_STEEP) & (t.rest <= MOST_REST) & (t.occupied >= _LEAST_OCCUPIED) & (t.fast <= _MOST_FAST)
+    is_smooth = MOST_STEEP.each(t.peak) & MOST_REST.each(t.rest)
+    return is_smooth & (t.occupied >= _LEAST_OCCUPIED) & (t.fast <= _MOST_FAST)
 
 
 def _recurrence(rows: Samples, hz: float) -> tuple[float, float]:
@@ -239,7 +241,7 @@ def _train(strip: Strip, run: list[_Window], hz: float, step: int) -> Train | No
     period_s = float(np.median([w.period_s for w in run]))
     crests = _crests(rows, hz, period_s)
     rate = 60.0 * hz / float(np.median(np.diff(crests))) if crests.size >= _FEWEST else 0.0
-    if rate <= SLOWEST:
+    if not SLOWEST.holds(rate):
         return None
     return Train(
         begin / hz,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ecg.limit import in_words
 from ecg.marks import Evidence, Measurements, Statement
 
 QTC_CHANGE_MS: Final = 60.0
@@ -105,7 +106,7 @@ def _rhythm(now: Kept, before: Kept) -> tuple[Evidence, ...]:
         has_moved = abs(rate - earlier) > RATE_CHANGE
         if has_moved and (rate < RATE_SLOW or rate > RATE_FAST):
             limit = f"change > {RATE_CHANGE:g} /min from {earlier:.0f}, and < {RATE_SLOW:g} or > {RATE_FAST:g} /min"
-            out.append(Evidence("heart_rate", rate, "/min", limit, source=_SOURCE))
+            out.append(Evidence("heart_rate", rate, "/min", in_words(limit, _SOURCE)))
     return tuple(out)
 
 
@@ -118,7 +119,7 @@ def _ischemia(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     out = list(_new(now, before, _ISCHEMIA))
     if not (now.keys | before.keys) & _QRS_ALTERED:
         out += [
-            Evidence("st_j", moved, "mV", f"change >= {ST_CHANGE_MV:g} mV, further from 0", lead, source="ours")
+            Evidence("st_j", moved, "mV", in_words(f"change >= {ST_CHANGE_MV:g} mV, further from 0", "ours"), lead)
             for lead, moved in _st_moved(now, before, away=True)
         ]
     return tuple(out)
@@ -129,10 +130,10 @@ def _repolarization(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     qtc, earlier = now.values.get("qtc_fridericia"), before.values.get("qtc_fridericia")
     if qtc is not None and earlier is not None and abs(round(qtc) - round(earlier)) > QTC_CHANGE_MS:
         limit = f"change > {QTC_CHANGE_MS:g} ms from {earlier:.0f}"
-        out.append(Evidence("qtc_fridericia", qtc, "ms", limit, source=_SOURCE))
+        out.append(Evidence("qtc_fridericia", qtc, "ms", in_words(limit, _SOURCE)))
     if not (now.keys | before.keys) & _QRS_ALTERED:
         out += [
-            Evidence("st_j", moved, "mV", f"change >= {ST_CHANGE_MV:g} mV, back to 0", lead, source="ours")
+            Evidence("st_j", moved, "mV", in_words(f"change >= {ST_CHANGE_MV:g} mV, back to 0", "ours"), lead)
             for lead, moved in _st_moved(now, before, away=False)
         ]
         out += _t_turned(now, before)
@@ -144,8 +145,8 @@ def _words(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     beside = {"normal", "otherwise_normal", "abnormal", "poor_quality", "artifact"}
     new, gone = sorted(now.keys - before.keys - beside), sorted(before.keys - now.keys - beside)
     return tuple(
-        [Evidence(key, limit="new", source=_SOURCE) for key in new]
-        + [Evidence(key, limit="no longer stated", source=_SOURCE) for key in gone]
+        [Evidence(key, passed=in_words("new", _SOURCE)) for key in new]
+        + [Evidence(key, passed=in_words("no longer stated", _SOURCE)) for key in gone]
     )
 
 
@@ -158,7 +159,7 @@ def _new(now: Kept, before: Kept, among: frozenset[str], alike: frozenset[str] =
         if key == "s_ischemia" and "s_ischemia_acute" in before.keys:
             continue
         was = sorted(_WORSE_THAN.get(key, set()) & before.keys)
-        out.append(Evidence(key, limit=f"new, was {was[0]}" if was else "new", source=_SOURCE))
+        out.append(Evidence(key, passed=in_words(f"new, was {was[0]}" if was else "new", _SOURCE)))
     return tuple(out)
 
 
@@ -166,7 +167,7 @@ def _gone(now: Kept, before: Kept, among: frozenset[str], alike: frozenset[str] 
     out: list[Evidence] = []
     for key in sorted((before.keys - now.keys) & (among | alike)):
         if not (key in alike and alike & now.keys):
-            out.append(Evidence(key, limit="no longer there", source=_SOURCE))
+            out.append(Evidence(key, passed=in_words("no longer there", _SOURCE)))
     return tuple(out)
 
 
@@ -198,7 +199,7 @@ def _t_turned(now: Kept, before: Kept) -> list[Evidence]:
             turned[lead] = t
     kept = {lead for group in _TERRITORIES if sum(lead in turned for lead in group) >= 2 for lead in group}
     return [
-        Evidence("t_amplitude", turned[lead], "mV", f"turned over, >= {T_CHANGE_MV:g} mV", lead, source="ours")
+        Evidence("t_amplitude", turned[lead], "mV", in_words(f"turned over, >= {T_CHANGE_MV:g} mV", "ours"), lead)
         for lead in sorted(kept & turned.keys())
     ]
 

@@ -21,6 +21,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from ecg.limit import in_words
 from ecg.marks import Evidence, Measurements, Quantity, Rhythm, Statement
 
 DEFAULT_PROFILE: Final = "national_2017"
@@ -247,7 +248,7 @@ def _held(condition: Condition, seen: _Seen) -> _Held | None:
     if not stated:
         return None
     surest = max(stated, key=lambda s: s.certainty)
-    return _Held(surest.certainty, (Evidence(surest.key, limit="stated"), *surest.evidence))
+    return _Held(surest.certainty, (Evidence(surest.key, passed=in_words("stated")), *surest.evidence))
 
 
 def _held_by_value(condition: Condition, seen: _Seen) -> _Held | None:
@@ -256,7 +257,7 @@ def _held_by_value(condition: Condition, seen: _Seen) -> _Held | None:
         return None
     quantity = seen.values[name]
     limit = f"{condition.compare} {condition.limit:g} {condition.unit}".rstrip()
-    return _Held(quantity.certainty, (Evidence(name, quantity.value, condition.unit, limit),))
+    return _Held(quantity.certainty, (Evidence(name, quantity.value, condition.unit, in_words(limit)),))
 
 
 def _held_in_leads(condition: Condition, seen: _Seen) -> _Held | None:
@@ -272,7 +273,9 @@ def _held_in_leads(condition: Condition, seen: _Seen) -> _Held | None:
         if best is None or certainty > best.certainty:
             best = _Held(
                 certainty,
-                tuple(Evidence(condition.names[0], q.value, condition.unit, limit, lead) for lead, q in beyond),
+                tuple(
+                    Evidence(condition.names[0], q.value, condition.unit, in_words(limit), lead) for lead, q in beyond
+                ),
             )
     return best
 

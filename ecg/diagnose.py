@@ -24,6 +24,7 @@ from ecg.diagnose_repolarization import (
 )
 from ecg.diagnose_st import explanation_statements, ischemia_statements, st_levels, st_statements
 from ecg.diagnose_view import ADULT_YEARS, View, stated, view_of
+from ecg.limit import cited, in_words
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement
 from ecg.quality import Grade, SignalQuality
 from ecg.statements import makes_abnormal
@@ -83,10 +84,10 @@ def _technical(quality: SignalQuality | None) -> Iterator[Statement]:
         return
     noisy = [q for q in quality.leads if q.is_noisy and not q.is_off]
     if quality.grade is Grade.POOR:
-        yield stated("poor_quality", 0.9, *[Evidence(r.code, source="ours") for r in quality.reasons])
+        yield stated("poor_quality", 0.9, *[Evidence(r.code, passed=cited("ours")) for r in quality.reasons])
     elif len(noisy) * 3 >= len(quality.leads):
         yield stated(
-            "artifact", 0.7, *[Evidence("snr_db", q.snr_db, "dB", "noisy", q.lead, source="ours") for q in noisy]
+            "artifact", 0.7, *[Evidence("snr_db", q.snr_db, "dB", in_words("noisy", "ours"), q.lead) for q in noisy]
         )
 
 
@@ -103,9 +104,9 @@ def _overall(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> Statem
         limit = (
             f"< {ADULT_YEARS:g} years: adult limits not applied; Q waves, infarction, ischaemia and T waves not judged"
         )
-        withheld = (Evidence("age_years", view.age_years, "year", limit, source="ours"),)
+        withheld = (Evidence("age_years", view.age_years, "year", in_words(limit, "ours")),)
     if wrong:
-        why = tuple(Evidence(s.key, limit="stated", source="AHA 2007 part II") for s in wrong)
+        why = tuple(Evidence(s.key, passed=in_words("stated", "AHA 2007 part II")) for s in wrong)
         return stated("abnormal", max(s.certainty for s in wrong), *why, *withheld)
     sure = 0.8 if rhythm.statements else 0.5
     return stated("normal", sure, *withheld)

@@ -9,6 +9,7 @@ from typing import Final
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_limits import Limits, limits_at
 from ecg.diagnose_view import AHA5, ANTERIOR, View, beyond, stated
+from ecg.limit import in_words
 from ecg.marks import Evidence, Statement
 
 _LIMBS: Final = ("I", "II", "III", "aVR", "aVL", "aVF")
@@ -99,13 +100,15 @@ def _left(view: View, conducted: Conduction) -> Iterator[Statement]:
         is_reached = view.of(key) >= limit if key == "sokolow_lyon" else view.of(key) > limit
         if is_reached:
             sign = ">=" if key == "sokolow_lyon" else ">"
-            voltage.append(Evidence(key, view.of(key), unit, f"{sign} {limit:g} {unit}", source=source))
+            voltage.append(Evidence(key, view.of(key), unit, in_words(f"{sign} {limit:g} {unit}", source)))
     if not voltage or [e.key for e in voltage] == ["peguero"]:
         return  # alone, the youngest criterion is met by one normal adult in ten (PTB-XL folds 7-8)
     found = list(voltage)
     points = view.of("romhilt_estes")
     if points >= ROMHILT_ESTES:
-        found.append(Evidence("romhilt_estes", points, "1", f">= {ROMHILT_ESTES:g}", source="Romhilt and Estes 1968"))
+        found.append(
+            Evidence("romhilt_estes", points, "1", in_words(f">= {ROMHILT_ESTES:g}", "Romhilt and Estes 1968"))
+        )
     strain = strain_leads(view)
     if strain:
         found.append(view.evidence("st_j60", strain[0], limit="depressed with an inverted T", source=AHA5))
@@ -178,9 +181,9 @@ def _voltage(view: View) -> Iterator[Statement]:
     limb, chest = view.each("qrs_peak_to_peak", _LIMBS), view.each("qrs_peak_to_peak", ANTERIOR)
     found: list[Evidence] = []
     if all(mv < 0.5 for mv in limb):
-        found.append(Evidence("qrs_peak_to_peak", max(limb), "mV", "< 0.5 mV in all limb leads", source=AHA5))
+        found.append(Evidence("qrs_peak_to_peak", max(limb), "mV", in_words("< 0.5 mV in all limb leads", AHA5)))
     if all(mv < 1.0 for mv in chest):
-        found.append(Evidence("qrs_peak_to_peak", max(chest), "mV", "< 1.0 mV in all chest leads", source=AHA5))
+        found.append(Evidence("qrs_peak_to_peak", max(chest), "mV", in_words("< 1.0 mV in all chest leads", AHA5)))
     if found:
         yield stated("low_voltage", 0.6 + 0.2 * (len(found) - 1) + (0.1 if max(limb, default=1) < 0.4 else 0), *found)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecg.diagnose_limits import Limits, limits_at
 from ecg.diagnose_view import AHA3, View, beyond, stated
+from ecg.limit import in_words
 from ecg.marks import Evidence, Mark, Statement
 
 _DELTA_MS: Final = 38.0
@@ -89,7 +90,7 @@ def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
         return
     evidence = [
         view.evidence("qrs_duration", limit=f">= {limits.qrs_incomplete - 10:g} ms", source=AHA3),
-        Evidence("delta_wave", slow, "ms", f">= {_DELTA_MS:g} ms", source="ours"),
+        Evidence("delta_wave", slow, "ms", in_words(f">= {_DELTA_MS:g} ms", "ours")),
     ]
     if not is_fibrillating:
         evidence.insert(0, view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=AHA3))
@@ -267,7 +268,7 @@ def _axis(view: View, limits: Limits) -> Iterator[Statement]:
     if all(net < _SMALLEST_NET_MV for net in nets) or isnan(axis):
         if all(isfinite(net) for net in nets):
             limit = f"|R - S| < {_SMALLEST_NET_MV:g} mV in I, II, aVF"
-            yield stated("axis_indeterminate", 0.6, Evidence("net_qrs", max(nets), "mV", limit, source="ours"))
+            yield stated("axis_indeterminate", 0.6, Evidence("net_qrs", max(nets), "mV", in_words(limit, "ours")))
         return
     left, right = limits.axis
     degrees = round(axis)

@@ -12,6 +12,7 @@ from ecg.diagnose_chambers import strain_leads
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_st import StLevels, brugada_lead
 from ecg.diagnose_view import AHA4, UDMI, View, beyond, stated, together
+from ecg.limit import in_words
 from ecg.marks import Beats, Evidence, Mark, Statement
 from ecg.strip import Strip
 
@@ -38,12 +39,12 @@ def qt_statements(view: View, conducted: Conduction) -> Iterator[Statement]:
     found = [view.evidence("qtc_fridericia", limit=f">= {limit:g} ms", source=AHA4)]
     if is_wide:
         found.append(
-            Evidence("qtc_fridericia_less_qrs", judged, "ms", f"QTc - (QRS - 100) >= {limit:g} ms", source="ours")
+            Evidence("qtc_fridericia_less_qrs", judged, "ms", in_words(f"QTc - (QRS - 100) >= {limit:g} ms", "ours"))
         )
         found.append(view.evidence("jt_interval", limit="QRS wide: JT is the measure", source=AHA4))
     if view.says("afib", "aflutter"):
         found.append(
-            Evidence("beats", float(view.median.beats), "1", "RR irregular: mean of 10 beats wanted", source=AHA4)
+            Evidence("beats", float(view.median.beats), "1", in_words("RR irregular: mean of 10 beats wanted", AHA4))
         )
     if round(judged) >= limit:
         yield stated(
@@ -155,7 +156,7 @@ def u_statements(view: View, u: dict[str, float]) -> Iterator[Statement]:
     large = [lead for lead, mv in u.items() if mv >= 0.1 and mv >= 0.25 * abs(view.t_mv(lead))]
     if len(large) >= 2:
         found = [
-            Evidence("u_amplitude", u[lead], "mV", ">= 0.1 mV and >= 25 % of T", lead, source=AHA4) for lead in large
+            Evidence("u_amplitude", u[lead], "mV", in_words(">= 0.1 mV and >= 25 % of T", AHA4), lead) for lead in large
         ]
         yield stated("u_prominent", 0.6, *found)
 
@@ -175,7 +176,9 @@ def potassium(view: View, levels: StLevels, conducted: Conduction, u: dict[str, 
     above = [lead for lead, mv in u.items() if mv >= 0.1 and mv > max(view.t_mv(lead), 0.0)]
     low = [lead for lead in ("II", "V3", "V4", "V5") if view.of("st_j60", lead) <= -0.05]
     if len(above) >= 2 and low and not conducted.bundle:
-        found = [Evidence("u_amplitude", u[lead], "mV", ">= 0.1 mV and above T", lead, source=AHA4) for lead in above]
+        found = [
+            Evidence("u_amplitude", u[lead], "mV", in_words(">= 0.1 mV and above T", AHA4), lead) for lead in above
+        ]
         found += [view.evidence("st_j60", lead, limit="<= -0.05 mV", source="ours") for lead in low]
         yield stated("s_hypok", 0.5 + 0.05 * len(low), *found)
 
@@ -252,7 +255,7 @@ def embolism(view: View, conducted: Conduction) -> Iterator[Statement]:
             view.evidence("s_amplitude", "I", limit=">= 0.15 mV", source=source),
             view.evidence("q_amplitude", "III", limit=">= 0.15 mV", source=source),
             view.evidence("t_negative", "III", limit=">= 0.1 mV", source=source),
-            *(Evidence(key, limit="present", source=source) for key in others),
+            *(Evidence(key, passed=in_words("present", source)) for key in others),
         ]
         yield stated("s_pe", 0.3 + 0.15 * len(others) + 0.1 * is_s1q3t3, *found)
         if right:

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from ecg.limit import in_words
 from ecg.marks import BeatClass, Beats, Evidence, Mark, Measurements, MedianBeat, Rhythm, Statement
 from ecg.strip import Strip
 
@@ -142,7 +143,7 @@ class View:
 
     def evidence(self, key: str, lead: str = "", *, limit: str = "", source: str = "") -> Evidence:
         value = self.of(key, lead)
-        return Evidence(key, value if isfinite(value) else None, _unit(key), limit, lead, source=source)
+        return Evidence(key, value if isfinite(value) else None, _unit(key), in_words(limit, source), lead)
 
 
 def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm: Rhythm, beats: Beats) -> View:

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from ecg.electrodes_tables import CHEST, CHEST_PAIRS, LIMB, P_MAP, QRS_MAP, T_MAP
+from ecg.limit import in_words
 from ecg.marks import Evidence, Mark, MedianBeat, Statement
 from ecg.strip import Samples, Strip
 
@@ -98,7 +99,7 @@ def _flat_ii(beat: _Beat) -> Statement | None:
     ii, iii = float(np.ptp(both[1])), float(np.ptp(both[1] - both[0]))
     if not (_DEAD_MV < ii < _FLAT_II_MV and ii < _FLAT_SHARE * iii):
         return None
-    evidence = Evidence("qrs_peak_to_peak", round(ii, 3), "mV", f"< {_FLAT_II_MV:g} mV", "II", source=_SOURCE)
+    evidence = Evidence("qrs_peak_to_peak", round(ii, 3), "mV", in_words(f"< {_FLAT_II_MV:g} mV", _SOURCE), "II")
     return Statement("limb_reversal", 0.9, (evidence,), ("ra_rl",))
 
 
@@ -151,7 +152,7 @@ def _alike(a: Samples, b: Samples) -> float:
 
 
 def _limb_evidence(beat: _Beat, above: float) -> tuple[Evidence, ...]:
-    found = [Evidence("lead_fit", round(above, 2), "1", "> 0, log odds above the threshold", source=_SOURCE)]
+    found = [Evidence("lead_fit", round(above, 2), "1", in_words("> 0, log odds above the threshold", _SOURCE))]
     found.append(Evidence("qrs_likeness_v6", round(_alike(beat.qrs[0], beat.qrs[LEADS.index("V6")]), 2), "1", lead="I"))
     if beat.has_p:
         for row, lead in ((0, "I"), (1, "II")):
@@ -174,7 +175,9 @@ def _chest(beat: _Beat) -> tuple[Statement, ...]:
     name = max(scores, key=lambda pair: scores[pair])
     if scores[name] <= 0:
         return ()
-    evidence = Evidence("lead_order", round(scores[name], 2), "1", "> 0, log odds above the threshold", source=_SOURCE)
+    evidence = Evidence(
+        "lead_order", round(scores[name], 2), "1", in_words("> 0, log odds above the threshold", _SOURCE)
+    )
     return (Statement("precordial_misplaced", _certainty(scores[name]), (evidence,), (name,)),)
 
 

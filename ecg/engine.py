@@ -26,6 +26,7 @@ from ecg import (
 )
 from ecg import waves as delineation
 from ecg.legible import is_legible
+from ecg.limit import Limit
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement, Waves
 from ecg.quality import Grade, SignalQuality, assess
 from ecg.strip import Strip, strip_of
@@ -36,8 +37,8 @@ SHORTEST_S: Final = 4.0
 """Three beats at 45/min: below this neither a rate nor a rhythm can be told (ours)."""
 
 
-_FAST: Final = 120.0
-_WIDE_MS: Final = 140.0
+_FAST: Final = Limit(">=", 120.0, "/min", "ours")
+_WIDE: Final = Limit(">=", 140.0, "ms", "AHA 2007: 120 ms; ours")
 """Above the 120 ms of a wide-QRS tachycardia by what a boundary may be off (ours)."""
 _RHYTHMS: Final = frozenset(
     {
@@ -128,13 +129,13 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
 def _named(rhythm: Rhythm, measured: Measurements) -> Rhythm:
     """The rhythm; a fast and wide one that has no name is called what it is, and never left without an alarm."""
     rate, width = measured.get("heart_rate"), measured.get("qrs_duration")
-    if rate is None or width is None or rate < _FAST or width < _WIDE_MS:
+    if rate is None or width is None or not _FAST.holds(rate) or not _WIDE.holds(width):
         return rhythm
     if any(s.key in _RHYTHMS for s in rhythm.statements):
         return rhythm
     seen = (
-        Evidence("heart_rate", rate, "/min", f">= {_FAST:g} /min", source="AHA 2007"),
-        Evidence("qrs_duration", width, "ms", f">= {_WIDE_MS:g} ms", source="AHA 2007"),
+        Evidence("heart_rate", rate, "/min", _FAST),
+        Evidence("qrs_duration", width, "ms", _WIDE),
     )
     named = (*rhythm.statements, Statement("wide_tachy", 0.6, seen))
     return replace(rhythm, statements=named, facts=rhythm.facts | {"fills_strip": 1.0})

@@ -86,7 +86,7 @@ def kind_of(code: str) -> Kind:
 
 def told(read: PreliminaryRead, issues: Sequence[Reason]) -> PreliminaryRead:
     """The read with what is known of its file, and what that takes from it."""
-    issues = tuple(dict.fromkeys((*read.issues, *issues)))[:MOST_TOLD]
+    issues = _ordered((*read.issues, *issues))
     if not issues:
         return read
     sure = min(kind_of(issue.code).sure for issue in issues)
@@ -99,8 +99,18 @@ def told(read: PreliminaryRead, issues: Sequence[Reason]) -> PreliminaryRead:
 
 def beside(read: PreliminaryRead, issues: Sequence[Reason]) -> PreliminaryRead:
     """The gravest of several recordings' reads, with what is known of the others' files: it stays as sure as it is."""
-    issues = tuple(dict.fromkeys((*read.issues, *issues)))[:MOST_TOLD]
+    issues = _ordered((*read.issues, *issues))
     return _never_green(replace(read, issues=issues), issues)
+
+
+def _ordered(issues: Sequence[Reason]) -> tuple[Reason, ...]:
+    """Each once, what costs the read most first."""
+
+    def cost(issue: Reason) -> tuple[bool, bool, float]:
+        kind = kind_of(issue.code)
+        return not kind.voltage, not kind.whole, kind.sure
+
+    return tuple(sorted(dict.fromkeys(issues), key=cost))[:MOST_TOLD]
 
 
 def _doubting_voltages(read: PreliminaryRead) -> PreliminaryRead:

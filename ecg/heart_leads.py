@@ -23,7 +23,7 @@ _MADE_OF_ECG: Final = re.compile(
 """What is taken from an ECG, or lies inside the body or belongs to a fetus, and is no surface lead."""
 _MODIFIED: Final = re.compile(
     r"""mod\.?\s?(?:v[1-6]|i{1,3}|avf)|m(?:l|v)(?:[1-9]|i{1,3}|r|l|f)|mcl\s?[1-6]?|cm[1-9]|c[sbr]5|cc[1-9]
-    |v[xyz]|v[1-9]-v[1-9]|[eas]-[si]""",
+    |v[xyz]|(?:la|ra|ll|rl)-(?:la|ra|ll|rl)|v[1-9]-v[1-9]|[eas]-[si]""",
     re.IGNORECASE | re.VERBOSE,
 )
 """Leads of monitors and Holters that have no place among the standard ones: ``MCL1``, ``ML2``, ``CM5``, ``mod.V1``."""

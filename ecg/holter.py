@@ -30,6 +30,7 @@ from ecg.holter_events import (
     runs_of,
 )
 from ecg.holter_trends import Hour, Variability, hours, per_minute, variability
+from ecg.limit import NONE, cited, in_words
 from ecg.marks import BeatClass, Evidence, Measurements, Quantity, Rhythm, Statement
 from ecg.quality import assess
 from ecg.strip import Samples, Strip, strip_of
@@ -371,19 +372,19 @@ def _rhythm_statements(whole: _Whole, log: BeatLog, events: tuple[Event, ...], a
         lasts = sum(end - begin for begin, end in spans)
         if lasts >= AF_LEAST_S and key != basic:
             longest = max(spans, key=lambda s: s[1] - s[0])
-            evidence = Evidence("episodes_s", lasts, "s", f">= {AF_LEAST_S:g} s", "", *longest, "ESC 2024")
+            evidence = Evidence("episodes_s", lasts, "s", in_words(f">= {AF_LEAST_S:g} s", "ESC 2024"), "", *longest)
             yield Statement(key, whole.certainty.get(key, 0.5), (evidence,))
     for key in _FROM_BLOCKS:
         spans = merged(whole.spans.get(key, []), 5.0)
         if len(spans) >= 2 or (spans and whole.certainty.get(key, 0.0) >= 0.8):
-            evidence = tuple(Evidence("episode_s", e - b, "s", "", "", b, e) for b, e in spans[:5])
+            evidence = tuple(Evidence("episode_s", e - b, "s", NONE, "", b, e) for b, e in spans[:5])
             yield Statement(key, whole.certainty.get(key, 0.5), evidence)
     yield from _ectopy(log, events)
 
 
 def _readable(whole: _Whole, log: BeatLog, seconds: float) -> Iterator[Statement]:
     """What is said of a recording that could not be read, or of less than half of it: it's never green."""
-    lost = Evidence("unusable_s", whole.unusable_s, "s", f"> {0.5 * seconds:.0f} s")
+    lost = Evidence("unusable_s", whole.unusable_s, "s", in_words(f"> {0.5 * seconds:.0f} s"))
     if not len(log):
         yield Statement("uninterpretable", 1.0, (lost,))
     elif whole.unusable_s > 0.5 * seconds:
@@ -403,7 +404,7 @@ def _ectopy(log: BeatLog, events: tuple[Event, ...]) -> Iterator[Statement]:
     if len(log) and 100.0 * float(log.where(BeatClass.VENTRICULAR).mean()) >= _MANY_SHARE:
         share = 100.0 * float(log.where(BeatClass.VENTRICULAR).mean())
         yield Statement(
-            "abnormal", 0.9, (Evidence("share_of_beats", share, "%", f">= {_MANY_SHARE:g} %", source="ESC 2022"),)
+            "abnormal", 0.9, (Evidence("share_of_beats", share, "%", in_words(f">= {_MANY_SHARE:g} %", "ESC 2022")),)
         )
     for key in ("vt", "vt_nonsustained", "bigeminy_v", "trigeminy_v", "svt"):
         found = [e for e in events if e.key == key]
@@ -413,9 +414,9 @@ def _ectopy(log: BeatLog, events: tuple[Event, ...]) -> Iterator[Statement]:
                 key,
                 0.8,
                 (
-                    Evidence("episodes", float(len(found)), "1", source=_SOURCE),
-                    Evidence("longest_beats", float(worst.beats), "1", "", "", worst.start_s, worst.end_s, _SOURCE),
-                    Evidence("rate", worst.value, worst.unit, "", "", worst.start_s, worst.end_s, _SOURCE),
+                    Evidence("episodes", float(len(found)), "1", cited(_SOURCE)),
+                    Evidence("longest_beats", float(worst.beats), "1", cited(_SOURCE), "", worst.start_s, worst.end_s),
+                    Evidence("rate", worst.value, worst.unit, cited(_SOURCE), "", worst.start_s, worst.end_s),
                 ),
             )
 

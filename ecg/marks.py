@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
+from ecg.limit import NONE, Limit
 from ecg.strip import Samples
 
 
@@ -126,20 +128,35 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a statement is made: what was seen where, and the threshold it passed, with the threshold's source.
+    """Why a statement is made: what was seen where, and the limit that it passed.
 
+    value: as it is told, None where there is no number; rounded as ``passed`` tells it, so that what is printed is what
+    decided.  passed: the very limit that decided.
     start_s, end_s: seconds from the recording's begin, None where it holds for all of it.
-    limit: the threshold in words with its unit, such as ``>= 120 ms``.
     """
 
     key: str
     value: float | None = None
     unit: str = ""
-    limit: str = ""
+    passed: Limit = NONE
     lead: str = ""
     start_s: float | None = None
     end_s: float | None = None
-    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is not None:
+            told = self.passed.told(self.value, self.unit)
+            object.__setattr__(self, "value", told if isfinite(told) else None)
+
+    @property
+    def limit(self) -> str:
+        """The limit in words with its unit, such as ``>= 120 ms``; empty where there is none."""
+        return str(self.passed)
+
+    @property
+    def source(self) -> str:
+        """Where the limit is taken from."""
+        return self.passed.source
 
 
 @dataclass(frozen=True, slots=True)

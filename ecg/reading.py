@@ -285,7 +285,7 @@ def _evidence(seen: Evidence) -> EvidenceLine:
         key=seen.key,
         zh=zh,
         en=en,
-        value=None if seen.value is None else float(f"{seen.value:.5g}"),
+        value=seen.value,
         unit=seen.unit,
         limit=seen.limit,
         lead=seen.lead,

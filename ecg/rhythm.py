@@ -15,6 +15,7 @@ from ecg import fibrillation, rhythm_alternans, rhythm_atria, rhythm_conduction,
 from ecg import rhythm_ventricles as ventricles
 from ecg.atrial import Atrial
 from ecg.broad_waves import Train
+from ecg.limit import in_words
 from ecg.marks import Beats, Evidence, Rhythm, Statement, Waves
 from ecg.rhythm_shape import NO_SHAPE, shape_of
 from ecg.rhythm_view import AHA, OURS, Found, View, middle, said, view_of
@@ -98,8 +99,7 @@ def _of_spans(spans: tuple[fibrillation.Span, ...]) -> tuple[Statement, ...]:
                 "wave_rate",
                 span.rate,
                 "/min",
-                "no QRS for 3 s and more",
-                source=f"{AHA}; limit {OURS}",
+                in_words("no QRS for 3 s and more", f"{AHA}; limit {OURS}"),
                 start_s=round(span.start_s, 2),
                 end_s=round(span.end_s, 2),
             )

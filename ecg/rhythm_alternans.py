@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from ecg.limit import Limit
 from ecg.marks import Evidence
 from ecg.rhythm_view import AHA, OURS, Flags, Found, View, middle, runs_of, said
 from ecg.strip import Samples
 
 _BEATS: Final = 8
-_QRS_SHARE: Final = 0.18
+_QRS_SHARE: Final = Limit(">=", 18.0, "%", f"{AHA}; limit {OURS}")
 _QRS_MV: Final = 0.10
-_T_SHARE: Final = 0.30
+_T_SHARE: Final = Limit(">=", 30.0, "%", f"{AHA}; limit {OURS}")
+"""Alternation as a share of the wave's height, in so many leads (or all, where there are fewer)."""
 _T_MV: Final = 0.08
 _CONSISTENT: Final = 0.9
 _STEADY_RR: Final = 0.06
@@ -40,12 +43,10 @@ def of(view: View) -> Found:
     where = view.span(first, last)
     qrs_share = _alternation(qrs, _QRS_SHARE, _QRS_MV, view)
     if qrs_share > 0:
-        limit = f">= {_QRS_SHARE:.0%} in {_LEADS} leads"
-        evidence.append(Evidence("qrs_alternation", qrs_share, "1", limit, source=f"{AHA}; limit {OURS}", **where))
+        evidence.append(Evidence("qrs_alternation", qrs_share, "%", _in_leads(_QRS_SHARE, qrs), **where))
     t_share = _alternation(t, _T_SHARE, _T_MV, view) if not evidence else 0.0
     if t_share > 0:
-        limit = f">= {_T_SHARE:.0%} in {_LEADS} leads"
-        evidence.append(Evidence("t_alternation", t_share, "1", limit, source=f"{AHA}; limit {OURS}", **where))
+        evidence.append(Evidence("t_alternation", t_share, "%", _in_leads(_T_SHARE, t), **where))
     statements = (said("alternans", 0.75, *evidence),) if evidence else ()
     is_seen = t_share > 0 and _independent(view.strip.leads) >= _LEADS  # motion of one lead alternates too
     return Found(statements, (("t_alternans", float(is_seen)),))
@@ -77,15 +78,20 @@ def _independent(leads: tuple[str, ...], which: Flags | None = None) -> int:
     return min(limb, 2) + len(chosen) - limb
 
 
-def _alternation(heights: Samples, share: float, least_mv: float, view: View) -> float:
-    """The mean alternation, as a share of the height, in the leads that alternate; 0 where too few do."""
+def _in_leads(share: Limit, heights: Samples) -> Limit:
+    return replace(share, words=f"in {min(_LEADS, heights.shape[0])} leads")
+
+
+def _alternation(heights: Samples, share: Limit, least_mv: float, view: View) -> float:
+    """The mean alternation, as a share of the height, %, in the leads that alternate; 0 where too few do."""
     sign = np.where(np.arange(heights.shape[1]) % 2 == 0, 1.0, -1.0)
     smooth = 0.5 * (heights + 0.5 * (np.roll(heights, 1, axis=1) + np.roll(heights, -1, axis=1)))
     swing = (heights - smooth)[:, 1:-1] * sign[1:-1]
     size = 2.0 * np.abs(swing.mean(axis=1))
     steady = np.maximum((swing > 0).mean(axis=1), (swing < 0).mean(axis=1)) >= _CONSISTENT
     mean = heights.mean(axis=1) + 1e-9
-    alternates = steady & (size >= share * mean) & (size >= least_mv)
+    percent = 100.0 * size / mean
+    alternates = steady & share.each(percent) & (size >= least_mv)
     if _independent(view.strip.leads, alternates) < min(_LEADS, _independent(view.strip.leads)):
         return 0.0
-    return float((size / mean)[alternates].mean())
+    return float(percent[alternates].mean())

@@ -7,25 +7,45 @@ from typing import Final
 
 import numpy as np
 
+from ecg.limit import Limit, cited, in_words
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_shape import Shape
 from ecg.rhythm_view import AHA, OURS, TEXTBOOK, Found, View, middle, runs_of, said
 
 BRADY: Final = 60.0
 TACHY: Final = 100.0
+_SINUS: Final = Limit("in", BRADY, "/min", f"{AHA}; {TEXTBOOK}", upper=TACHY, decimals=0)
+_SINUS_SLOW: Final = Limit("<", BRADY, "/min", f"{AHA}; {TEXTBOOK}", decimals=0)
+_SINUS_FAST: Final = Limit(">", TACHY, "/min", f"{AHA}; {TEXTBOOK}", decimals=0)
+_ABOVE: Final = Limit(">", TACHY, "/min", AHA)
+_NOT_ABOVE: Final = Limit("<=", TACHY, "/min", AHA)
 _SVT: Final = 150.0
 """/min: a narrow regular tachycardia without P waves from here on isn't taken for sinus (ours)."""
+_SVT_ABOVE: Final = Limit(">", _SVT, "/min", OURS)
+_EPISODE: Final = Limit(">=", 0.93 * _SVT, "/min", OURS)
+"""The mean rate of a fast run among slower beats (ours)."""
 _SVT_WITHOUT_P: Final = 145.0
 """/min: from here on where the intervals are all alike and no P wave is seen before any beat (ours)."""
 _WIDE_TACHY_MS: Final = 135.0
-_P_HIDDEN_MV: Final = 0.022
-_JUNCTIONAL_TO: Final = 60.0
-_ARRHYTHMIA_MS: Final = 160.0
+_P_HIDDEN: Final = Limit("<", 0.022, "mV", OURS, "in the mean beat")
+_P_SHOWN: Final = Limit(">=", 0.04, "mV", OURS, "in the mean beat")
+_JUNCTIONAL: Final = Limit("<=", 60.0, "/min", AHA)
+_JUNCTIONAL_FAST: Final = Limit("in", 60.0, "/min", AHA, upper=TACHY)
+_ATRIAL_PR: Final = Limit(">=", 110.0, "ms", f"{AHA}; limit {OURS}")
+_SHORT_PR: Final = Limit("<", 110.0, "ms", f"{AHA}; limit {OURS}")
+_ARRHYTHMIA: Final = Limit(">=", 160.0, "ms", f"{AHA} and {TEXTBOOK}: 120 ms; {OURS}")
 """Longest less shortest RR; AHA and the Chinese textbook say 120 ms of PP, which marks every third healthy adult:
 their limit for the child's arrhythmia, 160 ms, is the usual reading program's (ours)."""
 _REGULAR: Final = 0.06
+_REGULAR_FAST: Final = Limit("<=", 0.10, "1", OURS)
 _RUN: Final = 4
+_RUN_BEATS: Final = Limit(">=", _RUN + 1, "1", OURS)
 _HALF: Final = 0.5
+_FIBRILLATES: Final = Limit(">=", _HALF, "1", OURS)
+_LED: Final = Limit(">=", _HALF, "1", OURS)
+_HARDLY_LED: Final = Limit("<", 0.25, "1", OURS)
+_EACH_WAY: Final = Limit(">=", 2, "1", AHA)
+_DOWN: Final = in_words("P wave down in II", AHA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +58,16 @@ class Atria:
 
 
 def is_fibrillating(view: View) -> bool:
-    return view.af >= _HALF and not is_fluttering(view)
+    return _FIBRILLATES.holds(view.af) and not is_fluttering(view)
 
 
 def is_fluttering(view: View) -> bool:
     """Flutter with changing conduction is as irregular as fibrillation: its waves decide."""
-    return view.atrial.flutter_probability >= max(_HALF, view.af - 0.3)
+    return _flutters(view).holds(view.atrial.flutter_probability)
+
+
+def _flutters(view: View) -> Limit:
+    return Limit(">=", max(_HALF, view.af - 0.3), "1", OURS)
 
 
 def of(view: View, shape: Shape, *, is_blocked: bool) -> Atria:
@@ -78,17 +102,15 @@ def _fibrillation(view: View) -> Atria:
     rate = 60.0 / float(rr.mean())
     a = view.atrial
     evidence = (
-        Evidence("af_probability", view.af, "1", f">= {_HALF}", source=OURS),
-        Evidence("rr_irregularity", a.rr_irregularity, "1", source=OURS),
-        Evidence("p_waves", view.p_share, "1", "no steady P waves", source=AHA),
-        Evidence("ventricular_rate", rate, "/min", source=AHA),
+        Evidence("af_probability", view.af, "1", _FIBRILLATES),
+        Evidence("rr_irregularity", a.rr_irregularity, "1", cited(OURS)),
+        Evidence("p_waves", view.p_share, "1", in_words("no steady P waves", AHA)),
+        Evidence("ventricular_rate", rate, "/min", cited(AHA)),
     )
     statements = [said("afib", view.af, *evidence, modifiers=_response(rate))]
     # Wide and too fast for the AV node: fibrillation over an accessory pathway alarms by its shortest RR.
-    if view.is_wide and rate > _SVT:
-        statements.append(
-            said("wide_tachy", 0.55, Evidence("ventricular_rate", rate, "/min", "> 150 /min", source=OURS))
-        )
+    if view.is_wide and _SVT_ABOVE.holds(rate):
+        statements.append(said("wide_tachy", 0.55, Evidence("ventricular_rate", rate, "/min", _SVT_ABOVE)))
     facts = (("af_shortest_rr_ms", 1000.0 * float(rr.min())),)
     return Atria(Found(tuple(statements), facts), "afib", hides_p=True)
 
@@ -97,9 +119,9 @@ def _flutter(view: View, rate: float) -> Atria:
     a = view.atrial
     ratio = 60.0 * a.f_hz / rate if np.isfinite(a.f_hz) else float("nan")
     evidence = (
-        Evidence("flutter_probability", a.flutter_probability, "1", f">= {_HALF}", source=OURS),
-        Evidence("flutter_rate", 60.0 * a.f_hz, "/min", "220-350 /min", source=AHA),
-        Evidence("atrial_per_ventricular", ratio, "1", source=AHA),
+        Evidence("flutter_probability", a.flutter_probability, "1", _flutters(view)),
+        Evidence("flutter_rate", 60.0 * a.f_hz, "/min", cited(AHA)),
+        Evidence("atrial_per_ventricular", ratio, "1", cited(AHA)),
     )
     statement = said("aflutter", a.flutter_probability, *evidence, modifiers=_response(rate))
     return Atria(Found((statement,)), "aflutter", hides_p=True)
@@ -118,32 +140,38 @@ def _basic(view: View, shape: Shape, rate: float, *, is_blocked: bool) -> Statem
     rr = view.nn_s if view.nn_s.size else view.rr_s
     spread = float(np.std(rr) / rr.mean()) if rr.size else 0.0
     # In a tachycardia the T wave stands where the mean beat would show a P wave.
-    has_p = view.p_share >= _HALF or (shape.p_mv >= 0.04 and rate <= TACHY)
-    if rate > TACHY:
+    has_p = view.p_share >= _HALF or (_P_SHOWN.holds(shape.p_mv) and rate <= TACHY)
+    if _ABOVE.holds(rate):
         return _tachycardia(view, shape, rate, spread, has_p=has_p)
     if has_p and shape.p_up < 0 and view.p_share >= 0.7:
         return _from_below(view, rate)
-    if not has_p and shape.p_mv < _P_HIDDEN_MV and spread < _REGULAR and view.p_share < 0.25 and not view.is_wide:
+    if (
+        not has_p
+        and _P_HIDDEN.holds(shape.p_mv)
+        and spread < _REGULAR
+        and _HARDLY_LED.holds(view.p_share)
+        and not view.is_wide
+    ):
         return _junctional(view, shape, rate)
     sure = 0.95 if view.p_share >= 0.8 else 0.8 if has_p else 0.55
     return _sinus(view, rate, sure - 0.5 * view.af)
 
 
 def _sinus(view: View, rate: float, sure: float) -> Statement:
-    key = "sinus_brady" if round(rate) < BRADY else "sinus_tachy" if round(rate) > TACHY else "sinus_rhythm"
-    limit = {"sinus_brady": "< 60 /min", "sinus_tachy": "> 100 /min"}.get(key, "60-100 /min")
+    kinds = (("sinus_brady", _SINUS_SLOW), ("sinus_tachy", _SINUS_FAST), ("sinus_rhythm", _SINUS))
+    key, limit = next((kind for kind in kinds if kind[1].holds(rate)), kinds[-1])
     evidence = (
-        Evidence("atrial_rate", rate, "/min", limit, source=f"{AHA}; {TEXTBOOK}"),
-        Evidence("p_before_qrs", view.p_share, "1", ">= 0.5", source=OURS),
+        Evidence("atrial_rate", rate, "/min", limit),
+        Evidence("p_before_qrs", view.p_share, "1", _LED.if_held(view.p_share)),
     )
     return said(key, sure, *evidence)
 
 
 def _tachycardia(view: View, shape: Shape, rate: float, spread: float, *, has_p: bool) -> Statement | None:
     steady_pr = view.p_share >= 0.6 and float(np.nanstd(view.pr_ms[view.is_own])) < 30.0
-    at = Evidence("ventricular_rate", rate, "/min", "> 100 /min", source=AHA)
+    at = Evidence("ventricular_rate", rate, "/min", _ABOVE)
     if steady_pr and shape.p_up < 0 and spread < _REGULAR:
-        p = Evidence("p_axis_down", -1.0, "1", "P wave down in II", source=AHA)
+        p = Evidence("p_axis_down", -1.0, "1", _DOWN)
         return said("atrial_tachy", 0.65, at, p)
     age = view.strip.age_years
     fastest = 220.0 - age if age is not None else 180.0
@@ -152,13 +180,13 @@ def _tachycardia(view: View, shape: Shape, rate: float, spread: float, *, has_p:
         return _sinus(view, rate, 0.9 if steady_pr and rate < 140 else 0.65)
     if view.width >= _WIDE_TACHY_MS:
         return _sinus(view, rate, 0.4) if rate < 130 else None
-    if spread > 0.10:
+    if not _REGULAR_FAST.holds(spread):
         return _sinus(view, rate, 0.4) if rate < _SVT else None
     if rate >= _SVT or (rate >= _SVT_WITHOUT_P and view.p_share < 0.2 and spread < 0.03):
-        regular = Evidence("rr_spread", spread, "1", f"< {0.10}", source=OURS)
+        regular = Evidence("rr_spread", spread, "1", _REGULAR_FAST)
         return said("svt", 0.9 if spread < 0.03 and rate >= _SVT else 0.7, at, regular)
-    if spread < 0.02 and shape.p_mv < _P_HIDDEN_MV and view.p_share < 0.2:
-        return said("narrow_tachy", 0.55, at, Evidence("p_height", shape.p_mv, "mV", "< 0.022 mV", source=OURS))
+    if spread < 0.02 and _P_HIDDEN.holds(shape.p_mv) and view.p_share < 0.2:
+        return said("narrow_tachy", 0.55, at, Evidence("p_height", shape.p_mv, "mV", _P_HIDDEN))
     return _sinus(view, rate, 0.55)
 
 
@@ -166,25 +194,26 @@ def _from_below(view: View, rate: float) -> Statement:
     """P waves that point away from II: an ectopic atrial rhythm, or the junction's where PR is short."""
     pr = middle(view.pr_ms)
     evidence = (
-        Evidence("p_axis_down", -1.0, "1", "P wave down in II", source=AHA),
-        Evidence("pr_interval", pr, "ms", ">= 110 ms" if pr >= 110 else "< 110 ms", source=f"{AHA}; limit {OURS}"),
-        Evidence("ventricular_rate", rate, "/min", "<= 100 /min", source=AHA),
+        Evidence("p_axis_down", -1.0, "1", _DOWN),
+        Evidence("pr_interval", pr, "ms", _ATRIAL_PR if _ATRIAL_PR.holds(pr) else _SHORT_PR),
+        Evidence("ventricular_rate", rate, "/min", _NOT_ABOVE),
     )
-    key = "atrial_rhythm" if pr >= 110 else "junctional_rhythm" if rate <= _JUNCTIONAL_TO else "junctional_acc"
+    key = "atrial_rhythm" if _ATRIAL_PR.holds(pr) else _junctional_key(rate)
     return said(key, 0.6, *evidence)
 
 
 def _junctional(view: View, shape: Shape, rate: float) -> Statement:
     evidence = (
-        Evidence("p_before_qrs", view.p_share, "1", "< 0.25", source=OURS),
-        Evidence("p_height", shape.p_mv, "mV", f"< {_P_HIDDEN_MV} mV in the mean beat", source=OURS),
-        Evidence(
-            "ventricular_rate", rate, "/min", "<= 60 /min" if rate <= _JUNCTIONAL_TO else "60-100 /min", source=AHA
-        ),
+        Evidence("p_before_qrs", view.p_share, "1", _HARDLY_LED),
+        Evidence("p_height", shape.p_mv, "mV", _P_HIDDEN),
+        Evidence("ventricular_rate", rate, "/min", _JUNCTIONAL if _JUNCTIONAL.holds(rate) else _JUNCTIONAL_FAST),
     )
     quiet = shape.noise_mv < 0.012
-    key = "junctional_rhythm" if rate <= _JUNCTIONAL_TO else "junctional_acc"
-    return said(key, 0.65 if quiet and view.p_share < 0.1 else 0.45, *evidence)
+    return said(_junctional_key(rate), 0.65 if quiet and view.p_share < 0.1 else 0.45, *evidence)
+
+
+def _junctional_key(rate: float) -> str:
+    return "junctional_rhythm" if _JUNCTIONAL.holds(rate) else "junctional_acc"
 
 
 # -- beside the basic rhythm
@@ -203,12 +232,10 @@ def _variations(view: View, main: Statement | None) -> list[Statement]:
     middle_rr = float(np.median(nn))
     nn = nn[(nn < 1.6 * middle_rr) & (nn > 0.6 * middle_rr)]  # a pause and what is premature are said by themselves
     swing = 1000.0 * float(np.ptp(nn)) if nn.size > 3 else 0.0
-    if swing < _ARRHYTHMIA_MS or swing < 100.0 * middle_rr:
+    if not _ARRHYTHMIA.holds(swing) or swing < 100.0 * middle_rr:
         return []
-    evidence = Evidence(
-        "rr_range", swing, "ms", f">= {_ARRHYTHMIA_MS:.0f} ms", source=f"{AHA} and {TEXTBOOK}: 120 ms; {OURS}"
-    )
-    return [said("sinus_arrhythmia", 0.6 + min(0.3, (swing - _ARRHYTHMIA_MS) / 500.0), evidence)]
+    evidence = Evidence("rr_range", swing, "ms", _ARRHYTHMIA)
+    return [said("sinus_arrhythmia", 0.6 + min(0.3, (swing - _ARRHYTHMIA.number) / 500.0), evidence)]
 
 
 def _wandering(view: View) -> Statement | None:
@@ -228,11 +255,11 @@ def _wandering(view: View) -> Statement | None:
     beside = 0.5 * (row[at - side] + row[at + side])
     height = at_peak - beside
     up, down = int((height > 0.06).sum()), int((height < -0.06).sum())
-    if min(up, down) < 2 or float(np.std((view.at_s - view.p_marked_s)[own])) < 0.008:
+    if not _EACH_WAY.holds(min(up, down)) or float(np.std((view.at_s - view.p_marked_s)[own])) < 0.008:
         return None
     evidence = (
-        Evidence("p_up", float(up), "1", ">= 2", lead="II", source=AHA),
-        Evidence("p_down", float(down), "1", ">= 2", lead="II", source=AHA),
+        Evidence("p_up", float(up), "1", _EACH_WAY, lead="II"),
+        Evidence("p_down", float(down), "1", _EACH_WAY, lead="II"),
     )
     return said("wandering_pacemaker", 0.5, *evidence)
 
@@ -250,15 +277,15 @@ def _episode(view: View) -> tuple[int, int] | None:
     inside[best[0] : best[1] + 1] = True
     others = view.rr_s[~inside & view.is_seen]
     mean = float(view.rr_s[inside].mean())
-    if others.size < 2 or 60.0 / mean < 0.93 * _SVT or mean > 0.72 * float(np.median(others)):
+    if others.size < 2 or not _EPISODE.holds(60.0 / mean) or mean > 0.72 * float(np.median(others)):
         return None
     return best[0], best[1] + 1
 
 
 def _psvt(view: View, first: int, last: int, rate: float) -> Statement:
     evidence = (
-        Evidence("run_rate", rate, "/min", f">= {_SVT:.0f} /min", source=OURS, **view.span(first, last)),
-        Evidence("run_beats", float(last - first + 1), "1", f"> {_RUN}", source=OURS),
+        Evidence("run_rate", rate, "/min", _EPISODE, **view.span(first, last)),
+        Evidence("run_beats", float(last - first + 1), "1", _RUN_BEATS),
     )
     return said("psvt", 0.6 + 0.02 * min(last - first, 10), *evidence)
 
@@ -279,15 +306,16 @@ def _premature(view: View, episode: tuple[int, int] | None) -> list[Statement]:
         if not which.size:
             continue
         seen = tuple(
-            Evidence("premature_beat", 1000.0 * float(before[k]), "ms", source=AHA, **view.span(k, k))
+            Evidence("premature_beat", 1000.0 * float(before[k]), "ms", cited(AHA), **view.span(k, k))
             for k in which[:6].tolist()
         )
         per_minute = 60.0 * which.size / max(view.seconds, 1.0)
         often = "one" if which.size == 1 else "frequent" if which.size >= 3 and per_minute > 5 else "occasional"
         sure = float(view.sure[which].max()) * (0.9 if key == "pac" else 0.6)
         out.append(said(key, sure, *seen, modifiers=(often,)))
-    wide = at[view.width_ms[at] > max(120.0, 1.25 * view.width)] if np.isfinite(view.width) else at[:0]
+    wider = Limit(">", max(120.0, 1.25 * view.width), "ms", AHA)
+    wide = at[wider.each(view.width_ms[at])] if np.isfinite(view.width) else at[:0]
     if wide.size:
-        evidence = Evidence("qrs_duration", float(view.width_ms[wide[0]]), "ms", "> 120 ms", source=AHA)
+        evidence = Evidence("qrs_duration", float(view.width_ms[wide[0]]), "ms", wider)
         out.append(said("aberrancy", 0.5, evidence))
     return out

@@ -7,19 +7,27 @@ from typing import Final
 
 import numpy as np
 
+from ecg.limit import Limit, cited, in_words
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_view import AHA, OURS, Flags, Found, Index, View, middle, said
 from ecg.strip import Samples
 
 _ON_TIME: Final = 0.16
 """A sinus P wave comes within this share of the PP interval; what is earlier is premature (ours)."""
-_LENGTHENS_MS: Final = 25.0
+_LENGTHENS: Final = Limit(">=", 25.0, "ms", f"{AHA}; limit {OURS}")
 _STEADY_MS: Final = 25.0
 """Two 40-mm/s readings apart: PR intervals closer than this are equal (ours)."""
+_EQUAL: Final = Limit("<=", 2 * _STEADY_MS, "ms", f"{AHA}; {OURS}")
+_UNCHANGED: Final = Limit("<=", _STEADY_MS, "ms", f"{AHA}; {OURS}")
 _ALIKE: Final = 0.6
 _ALIKE_EARLY: Final = 0.0
-_ESCAPE_TO: Final = 65.0
-"""/min: complete block has an escape rhythm no faster (ours; junctional escapes run at 40-60)."""
+_ESCAPE: Final = Limit("<=", 65.0, "/min", OURS)
+"""Complete block has an escape rhythm no faster (ours; junctional escapes run at 40-60)."""
+_VARIES: Final = Limit(">=", 130.0, "ms", f"{AHA}; limit {OURS}", "while the QRS are regular")
+_FREE: Final = Limit(">=", 2, "1", AHA)
+_BLOCKED: Final = Limit(">=", 1, "1", AHA)
+_AROUND: Final = Limit("in", 1.12, "1", OURS, "of the usual RR", upper=2.1)
+"""A blocked premature beat leaves a pause shorter than two usual intervals (ours)."""
 _SINUS_TO: Final = 130.0
 """/min: faster atria are in tachycardia or flutter, where not every wave is meant to be conducted (ours)."""
 
@@ -52,7 +60,7 @@ def of(view: View) -> Conduction:
         blocked = _blocked_premature(view, free[early], pp)
         statements += [blocked] if blocked is not None else []
     if statement is not None and statement.key == "avb3":
-        dissociated = Evidence("free_p_waves", float(free.size), "1", source=AHA)
+        dissociated = Evidence("free_p_waves", float(free.size), "1", cited(AHA))
         statements.append(said("av_dissociation", statement.certainty, dissociated))
     return Conduction(Found(tuple(statements)), statement is not None, free, early)
 
@@ -126,23 +134,23 @@ def _nearest_pr_ms(view: View) -> Samples:
 def _complete(view: View, free: Samples, pp: float) -> Statement | None:
     """Regular P waves, regular slower QRS, and no steady distance between them."""
     rate = view.rate()
-    if rate is None or rate > _ESCAPE_TO or view.count < 3 or free.size < 2:
+    if rate is None or not _ESCAPE.holds(rate) or view.count < 3 or not _FREE.holds(free.size):
         return None
     rr = view.rr_s[view.is_seen]
     if view.p_all_s.size < 5 or float(np.std(rr) / rr.mean()) > 0.08 or rr.mean() < 1.2 * pp:
         return None
     pr = _nearest_pr_ms(view)
     pr = pr[np.isfinite(pr)]
-    if pr.size < 3 or float(np.std(pr)) < 55.0 or float(np.ptp(pr)) < 130.0:
+    if pr.size < 3 or float(np.std(pr)) < 55.0 or not _VARIES.holds(float(np.ptp(pr))):
         return None
     steady = np.abs(pr[:, None] - pr[None, :]).min(axis=1, initial=np.inf, where=~np.eye(pr.size, dtype=bool)) < 12.0
     if steady.mean() > 0.7 and pr.size > 4:
         return None  # pairs of equal PR: conduction in a pattern
     evidence = (
-        Evidence("atrial_rate", 60.0 / pp, "/min", source=AHA),
-        Evidence("ventricular_rate", rate, "/min", f"<= {_ESCAPE_TO:.0f} /min", source=OURS),
-        Evidence("pr_range", float(np.ptp(pr)), "ms", ">= 130 ms, QRS regular", source=f"{AHA}; limit {OURS}"),
-        Evidence("free_p_waves", float(free.size), "1", ">= 2", source=AHA),
+        Evidence("atrial_rate", 60.0 / pp, "/min", cited(AHA)),
+        Evidence("ventricular_rate", rate, "/min", _ESCAPE),
+        Evidence("pr_range", float(np.ptp(pr)), "ms", _VARIES),
+        Evidence("free_p_waves", float(free.size), "1", _FREE),
     )
     sure = 0.55 + 0.04 * min(free.size, 5) + (0.15 if view.pp_spread < 0.08 else 0.0)
     return said("avb3", sure, *evidence)
@@ -156,28 +164,27 @@ def _second_degree(view: View, free: Samples, blocked: Index) -> Statement | Non
     if not held.size:
         return None
     where = view.span(int(held[0]), int(held[0]) + 1)
-    count = Evidence("blocked_p_waves", float(free.size), "1", ">= 1", source=AHA, **where)
+    count = Evidence("blocked_p_waves", float(free.size), "1", _BLOCKED, **where)
     after = pr[held + 1]
-    steady = Evidence("pr_interval", middle(after), "ms", f"equal within {_STEADY_MS:.0f} ms", source=f"{AHA}; {OURS}")
-    same_after = float(np.ptp(after)) <= 2 * _STEADY_MS
+    steady = Evidence("pr_range", float(np.ptp(after)), "ms", _EQUAL)
+    same_after = _EQUAL.holds(float(np.ptp(after)))
     if (blocked >= 2).any() and same_after:
         return said("avb_high", 0.55 + 0.08 * min(int((blocked >= 2).sum()), 4), count, steady)
     in_a_row = (blocked[1:] == 1) & (blocked[:-1] == 1)
     if in_a_row.any() and (blocked == 1).mean() >= 0.6 and same_after:
-        ratio = Evidence("p_per_qrs", 2.0, "1", "2:1", source=AHA)
+        ratio = Evidence("p_per_qrs", 2.0, "1", in_words("2:1", AHA))
         return said("avb_2to1", 0.55 + 0.06 * min(int(blocked.sum()), 5), count, ratio, steady)
     before = pr[held]
     change = before - after  # NaN where the beat before the pause has no P wave
     known = np.isfinite(change)
     if not known.any():
         return None
-    lengthens = Evidence(
-        "pr_lengthening", middle(change), "ms", f">= {_LENGTHENS_MS:.0f} ms", source=f"{AHA}; limit {OURS}"
-    )
-    if (change[known] >= _LENGTHENS_MS).mean() > 0.5:
+    lengthens = Evidence("pr_lengthening", middle(change), "ms", _LENGTHENS)
+    if _LENGTHENS.each(change[known]).mean() > 0.5:
         return said("avb2_mobitz1", 0.6 + 0.1 * min(int(known.sum()), 3), count, lengthens)
-    if (np.abs(change[known]) <= _STEADY_MS).all() and _is_steady(view):
-        return said("avb2_mobitz2", 0.5 + 0.1 * min(int(known.sum()), 3), count, steady)
+    if _UNCHANGED.holds(float(np.abs(change[known]).max())) and _is_steady(view):
+        unchanged = Evidence("pr_change", float(np.abs(change[known]).max()), "ms", _UNCHANGED)
+        return said("avb2_mobitz2", 0.5 + 0.1 * min(int(known.sum()), 3), count, unchanged)
     return None
 
 
@@ -191,12 +198,12 @@ def _blocked_premature(view: View, early: Samples, pp: float) -> Statement | Non
     usual = middle(view.nn_s)
     gap = np.searchsorted(view.at_s, early) - 1
     ratio = view.rr_s[gap] / usual
-    fits = np.flatnonzero((ratio > 1.12) & (ratio < 2.1))
+    fits = np.flatnonzero(_AROUND.each(ratio))
     if not fits.size or not np.isfinite(usual):
         return None
     first = int(fits[0])
     evidence = (
-        Evidence("premature_p", 1000.0 * usual, "ms", source=AHA, start_s=round(float(early[first]), 3)),
-        Evidence("rr_around", 1000.0 * float(view.rr_s[gap[first]]), "ms", f"> {1120 * usual:.0f} ms", source=OURS),
+        Evidence("premature_p", 1000.0 * usual, "ms", cited(AHA), start_s=round(float(early[first]), 3)),
+        Evidence("rr_around", float(ratio[first]), "1", _AROUND),
     )
     return said("pac_blocked", 0.55 + 0.1 * min(fits.size, 3), *evidence)

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from ecg.limit import Limit, cited, in_words
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_view import AHA, OURS, Flags, Found, View, said
 from ecg.strip import Samples
@@ -17,7 +18,7 @@ _A_REACH_S: Final = 0.40
 _A_STEADY_S: Final = 0.03
 _REFRACTORY_S: Final = 0.32
 _ANSWER_S: Final = 0.36
-_LEAST: Final = 2
+_LEAST: Final = Limit(">=", 2, "1", AHA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,17 @@ def of(view: View) -> Pacing:
     """Nothing without spikes: recordings below 400 Hz don't show them."""
     v, a = _spikes_before(view)
     paced_v = v | view.is_paced
-    if max(int(paced_v.sum()), int(a.sum())) < _LEAST:
+    if not _LEAST.holds(max(int(paced_v.sum()), int(a.sum()))):
         return Pacing(Found(), paced_v, a, False)
     dual = paced_v & a
     out: list[Statement] = []
-    if dual.sum() >= _LEAST and dual.mean() >= 0.25:
+    if _LEAST.holds(dual.sum()) and dual.mean() >= 0.25:
         out.append(_paced("paced_dual", dual, view))
-    elif paced_v.sum() >= _LEAST:
+    elif _LEAST.holds(paced_v.sum()):
         out.append(_paced("paced_v", paced_v, view))
-    if (a & ~paced_v).sum() >= _LEAST and not out:
+    if _LEAST.holds((a & ~paced_v).sum()) and not out:
         out.append(_paced("paced_a", a & ~paced_v, view))
-    if paced_v.sum() >= _LEAST:
+    if _LEAST.holds(paced_v.sum()):
         out += _failures(view, paced_v, a)
     return Pacing(Found(tuple(out)), paced_v, a, bool((paced_v | a).mean() >= 0.5))
 
@@ -69,8 +70,8 @@ def _spikes_before(view: View) -> tuple[Flags, Flags]:
 def _paced(key: str, which: Flags, view: View) -> Statement:
     at = np.flatnonzero(which)
     evidence = (
-        Evidence("paced_beats", float(at.size), "1", f">= {_LEAST}", source=AHA, **view.span(int(at[0]), int(at[-1]))),
-        Evidence("spikes", float(view.spikes_s.size), "1", source=OURS),
+        Evidence("paced_beats", float(at.size), "1", _LEAST, **view.span(int(at[0]), int(at[-1]))),
+        Evidence("spikes", float(view.spikes_s.size), "1", cited(OURS)),
     )
     modifiers = () if which.mean() >= 0.9 else ("intermittent",)
     return said(key, 0.7 + 0.25 * float(which.mean()), *evidence, modifiers=modifiers)
@@ -97,7 +98,7 @@ def _failures(view: View, paced_v: Flags, a: Flags) -> list[Statement]:
             late.append(spike)
     out: list[Statement] = []
     if lost:
-        out.append(_failure("pace_capture_v", np.array(lost), "no QRS within 360 ms"))
+        out.append(_failure("pace_capture_v", np.array(lost), f"no QRS within {1000 * _ANSWER_S:.0f} ms"))
     if late:
         out.append(_failure("pace_sense_v", np.array(late), "within 70 % of the pacing interval after an own QRS"))
     return out
@@ -105,7 +106,7 @@ def _failures(view: View, paced_v: Flags, a: Flags) -> list[Statement]:
 
 def _failure(key: str, spikes: Samples, limit: str) -> Statement:
     seen = tuple(
-        Evidence("spike", None, "", limit, source=OURS, start_s=round(s, 3), end_s=round(s, 3))
+        Evidence("spike", None, "", in_words(limit, OURS), start_s=round(s, 3), end_s=round(s, 3))
         for s in spikes[:5].tolist()
     )
     return said(key, 0.6 + 0.05 * min(spikes.size, 4), *seen)

@@ -7,14 +7,16 @@ from typing import Final
 import numpy as np
 
 from ecg import fibrillation
+from ecg.limit import Limit, in_words
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_view import AHA, OURS, Found, View, middle, said
 from ecg.strip import Samples
 
 PAUSE_S: Final = 2.0
 """A pause, s (ours and usual in Holter reports; national consensus 2017 alarms from 3.0 and 5.0 s)."""
-_EDGE_PAUSE_S: Final = 3.0
+_EDGE_PAUSE: Final = Limit(">=", 3.0, "s", OURS)
 _LONGER: Final = 1.5
+_SOURCE: Final = f"{AHA}; limit {OURS}"
 _BLOCK_FIT: Final = 0.08
 _LEADS_FOR_ASYSTOLE: Final = 3
 """One lead or two in which no beat was ever seen may as well lie on a table: said, and looked at next, but no pause (ours)."""
@@ -40,7 +42,7 @@ def of(view: View, free_s: Samples, *, is_sinus: bool, is_blocked: bool) -> Foun
     out: list[Statement] = []
     if is_sinus and not is_blocked:
         out += _sinus_pauses(view, proven, free_s)
-    if not is_blocked and edge >= _EDGE_PAUSE_S and edge > 1.5 * max(longest, middle(rr) if rr.size else 0.0):
+    if not is_blocked and _EDGE_PAUSE.holds(edge) and edge > 1.5 * max(longest, middle(rr) if rr.size else 0.0):
         out.append(_at_edge(view, edge))
     return Found(tuple(out), facts)
 
@@ -52,9 +54,9 @@ def _no_beats(view: View) -> Found:
     if len(view.strip.leads) < _LEADS_FOR_ASYSTOLE and not fibrillation.is_likely(view.strip):
         return Found((), (("longest_pause_s", 0.0), ("pauses", 0.0), ("signal_s", alive)))
     facts = (("longest_pause_s", 0.0), ("pauses", 0.0), ("pause_at_edge_s", alive), ("edge_pause_s", alive))
-    if alive < _EDGE_PAUSE_S:
+    if not _EDGE_PAUSE.holds(alive):
         return Found((), (*facts, ("signal_s", alive)))
-    evidence = Evidence("no_qrs", alive, "s", f">= {_EDGE_PAUSE_S:.0f} s", source=OURS, start_s=0.0, end_s=view.seconds)
+    evidence = Evidence("no_qrs", alive, "s", _EDGE_PAUSE, start_s=0.0, end_s=view.seconds)
     return Found((said("sinus_arrest", 0.5, evidence),), (*facts, ("signal_s", alive)))
 
 
@@ -64,7 +66,7 @@ def _edge_s(view: View) -> float:
     before = max([0.0, *(end for _, end in view.dead_s if end <= first)])
     after = min([view.seconds, *(start for start, _ in view.dead_s if start >= last)])
     edges = [(before, first), (last, after)]
-    if any(stop - start >= _EDGE_PAUSE_S for start, stop in edges) and not fibrillation.is_likely(view.strip):
+    if any(_EDGE_PAUSE.holds(stop - start) for start, stop in edges) and not fibrillation.is_likely(view.strip):
         edges = [edge for edge in edges if _is_empty(view, *edge)]
     return max((stop - start for start, stop in edges), default=0.0)
 
@@ -92,8 +94,7 @@ def _at_edge(view: View, edge: float) -> Statement:
         "pause_at_edge",
         edge,
         "s",
-        f">= {_EDGE_PAUSE_S:.0f} s",
-        source=OURS,
+        _EDGE_PAUSE,
         start_s=round(start, 3),
         end_s=start + edge,
     )
@@ -126,39 +127,37 @@ def _sinus_pauses(view: View, proven: np.ndarray[tuple[int], np.dtype[np.bool_]]
     own = view.is_own
     # A pause after a premature beat is that beat's.
     asked = np.flatnonzero(proven & own[:-1] & (view.rr_s > 1.25 * usual)) if np.isfinite(usual) else []
-    kinds: dict[str, list[int]] = {}
+    kinds: dict[str, list[tuple[int, Limit]]] = {}
     for k in np.asarray(asked, dtype=np.int64).tolist():
         if ((free_s > view.at_s[k]) & (free_s < view.at_s[k + 1])).any():
             continue
-        key = _kind_of_pause(view, k, usual)
-        if key:
-            kinds.setdefault(key, []).append(k)
+        kind = _kind_of_pause(view, k, usual)
+        if kind is not None:
+            kinds.setdefault(kind[0], []).append((k, kind[1]))
     out: list[Statement] = []
     for key, at in kinds.items():
-        at.sort(key=lambda k: -view.rr_s[k])
-        limit = {"sinus_arrest": f">= {PAUSE_S:.1f} s", "sa_block_2": "2 or 3 PP intervals"}.get(key, "> 1.3 RR, no P")
-        seen = tuple(
-            Evidence(
-                "pause", round(float(view.rr_s[k]), 3), "s", limit, source=f"{AHA}; limit {OURS}", **view.span(k, k + 1)
-            )
-            for k in at[:4]
-        )
+        at.sort(key=lambda pause: -view.rr_s[pause[0]])
+        seen = tuple(Evidence("pause", float(view.rr_s[k]), "s", limit, **view.span(k, k + 1)) for k, limit in at[:4])
         sure = {"sinus_arrest": 0.75, "sa_block_2": 0.6}.get(key, 0.55)
         out.append(said(key, sure, *seen))
     return out
 
 
-def _kind_of_pause(view: View, k: int, usual: float) -> str:
+def _kind_of_pause(view: View, k: int, usual: float) -> tuple[str, Limit] | None:
+    """What the pause after beat k is called, and the limit that it passed; None where it has no name."""
     rr = float(view.rr_s[k])
     has_no_p = not np.isfinite(view.p_s[k + 1])
-    if has_no_p and view.p_share >= 0.7 and rr >= max(1.0, 1.3 * usual) and view.is_own[k + 1]:
-        return "junctional_escape"
+    escape = Limit(">=", max(1.0, 1.3 * usual), "s", _SOURCE, "before a beat without P")
+    if has_no_p and view.p_share >= 0.7 and escape.holds(rr) and view.is_own[k + 1]:
+        return "junctional_escape", escape
+    arrest = Limit(">=", max(PAUSE_S, _LONGER * usual), "s", _SOURCE)
+    is_arrest = arrest.holds(rr)
     if has_no_p or not np.isfinite(view.p_s[k]):
-        return "sinus_arrest" if rr >= max(PAUSE_S, _LONGER * usual) else ""
+        return ("sinus_arrest", arrest) if is_arrest else None
     pause = float(view.p_s[k + 1] - view.p_s[k])
     nn = view.nn_s
     times = pause / usual
     is_steady = float(np.median(np.abs(nn - usual)) / usual) < 0.04
     if is_steady and round(times) in (2, 3) and abs(times - round(times)) < _BLOCK_FIT * round(times) / 2 + 0.02:
-        return "sa_block_2"
-    return "sinus_arrest" if rr >= max(PAUSE_S, _LONGER * usual) else ""
+        return "sa_block_2", in_words(f"{round(times)} PP intervals", _SOURCE)
+    return ("sinus_arrest", arrest) if is_arrest else None

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from ecg.broad_waves import LEAST_RECURRENCE, MOST_REST, MOST_STEEP, SLOWEST, Train
+from ecg.limit import Limit, cited
 from ecg.marks import Evidence, Statement
 from ecg.rhythm_shape import Shape
 from ecg.rhythm_view import AHA, OURS, TEXTBOOK, Flags, Found, View, When, middle, runs_of, said
@@ -15,29 +16,45 @@ from ecg.strip import Samples
 
 TACHY: Final = 100.0
 """/min from which a run of three ventricular beats is a tachycardia (AHA 2007 part II, code 70-71)."""
+_ABOVE: Final = Limit(">", TACHY, "/min", AHA)
+_RUN_FAST: Final = Limit(">=", TACHY, "/min", AHA)
+_RUN_SLOW: Final = Limit("<", TACHY, "/min", AHA)
 _RUN: Final = 3
+_IN_RUN: Final = Limit(">=", _RUN, "1", AHA)
 SUSTAINED_S: Final = 30.0
-_IDIO_BELOW: Final = 50.0
-"""/min: below idioventricular, from here to 100 accelerated (ours; textbooks draw it at 40 to 60)."""
+_SUSTAINED: Final = Limit(">=", SUSTAINED_S, "s", AHA)
+_SHORTER: Final = Limit("<", SUSTAINED_S, "s", AHA)
+_IDIO: Final = Limit("<", 50.0, "/min", f"{AHA}; limit {OURS}")
+_ACCELERATED: Final = Limit("in", 50.0, "/min", f"{AHA}; limit {OURS}", upper=TACHY)
+"""Below idioventricular, from here to 100 accelerated (ours; textbooks draw it at 40 to 60)."""
 _SURE: Final = 0.4
 _WIDE_MS: Final = 120.0
-_WIDE_TACHY_MS: Final = 135.0
+_WIDE: Final = Limit(">=", _WIDE_MS, "ms", AHA)
+_WIDE_TACHY: Final = Limit(">=", 135.0, "ms", f"{AHA}; limit {OURS}")
 """120 ms by definition; single beats of a tachycardia measure up to 15 ms wide of their median beat (ours)."""
 _SURELY_WIDE_MS: Final = 140.0
 _HARDLY_ABERRANT_MS: Final = 165.0
 """Aberrant conduction is seldom wider than 160 ms (Wellens 1978)."""
-_REGULAR: Final = 0.12
 _POLYMORPHIC_SURE: Final = 0.6
 """Shapes that differ from beat to beat are polymorphic only where each is likely a beat: artefacts differ too (ours)."""
 _LEADS_FOR_T_END: Final = 3
 _T_END_UNSURE: Final = 0.45
 _LONE_SURE: Final = 0.6
 """With one lead or two a single premature beat, of a form that doesn't come again, must be surer than others (ours)."""
-_EVEN: Final = 0.06
+_EVEN: Final = Limit("<=", 0.06, "1", OURS)
 _FEW_LEADS: Final = 3
 """Below it a beat's first and last parts may lie across the lead, unseen: its width is a lower bound (ours)."""
 _MOSTLY: Final = 0.7
 _BROAD_SURE: Final = 0.7
+_REGULAR: Final = Limit("<=", 0.12, "1", OURS)
+_P_HIDDEN: Final = Limit("<=", 0.035, "mV", OURS, "in the mean beat")
+_FEW_LED: Final = Limit("<", 0.6, "1", OURS)
+_PR_VARIES: Final = Limit(">=", 35.0, "ms", OURS)
+"""P waves lead the beats where they stand before most of them, at a steady distance (ours)."""
+_DISSOCIATED: Final = Limit(">=", 2, "1", AHA)
+_FUSED: Final = Limit(">=", 1, "1", AHA)
+_FREQUENT: Final = Limit(">", 5.0, "/min", TEXTBOOK)
+_REPEATED: Final = Limit(">=", 3, "1", AHA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +91,32 @@ def _is_wide_and_even(view: View) -> bool:
     """Whether fast wide beats come too evenly for fibrillation, which few leads tell by the want of P waves alone."""
     few = len(view.strip.leads) < _FEW_LEADS
     limit = _REGULAR if few else _EVEN
-    return (view.rate() or 0.0) > TACHY and view.is_wide and _spread(view.rr_s) <= limit
+    return (view.rate() or 0.0) > TACHY and view.is_wide and limit.holds(_spread(view.rr_s))
 
 
 def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     """A wide rhythm with no P wave that leads it, from end to end; None where it isn't."""
     rate = view.rate()
     ventricular = view.is_v | (view.width_ms >= _WIDE_MS)
-    if rate is None or ventricular.mean() < 0.8 or not middle(view.width_ms) >= _WIDE_MS:
+    if rate is None or ventricular.mean() < 0.8 or not _WIDE.holds(middle(view.width_ms)):
         return None
     if _led_by_p(view, shape):
         return None
     v_share = float(view.is_v.mean())
     width = middle(view.width_ms)
-    if rate > TACHY:
-        if width < (_WIDE_MS if len(view.strip.leads) < _FEW_LEADS else _WIDE_TACHY_MS) and v_share < 0.5:
+    if _ABOVE.holds(rate):
+        if not (_WIDE if len(view.strip.leads) < _FEW_LEADS else _WIDE_TACHY).holds(width) and v_share < 0.5:
             return None
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
-    if not is_odd or shape.p_mv > 0.035 or _spread(view.rr_s) > _REGULAR or view.af > 0.5:
+    if not is_odd or not _P_HIDDEN.holds(shape.p_mv) or not _REGULAR.holds(_spread(view.rr_s)) or view.af > 0.5:
         return None
-    key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
-    limit = f"< {_IDIO_BELOW:.0f} /min" if rate < _IDIO_BELOW else f"{_IDIO_BELOW:.0f}-100 /min"
+    key, limit = ("idioventricular", _IDIO) if _IDIO.holds(rate) else ("aivr", _ACCELERATED)
     evidence = (
-        Evidence("ventricular_rate", rate, "/min", limit, source=f"{AHA}; limit {OURS}"),
-        Evidence("qrs_duration", width, "ms", ">= 120 ms", source=AHA),
-        Evidence("p_before_qrs", view.p_share, "1", "< 0.3", source=OURS),
+        Evidence("ventricular_rate", rate, "/min", limit),
+        Evidence("qrs_duration", width, "ms", _WIDE),
+        Evidence("p_height", shape.p_mv, "mV", _P_HIDDEN),
+        *_not_led(view),
     )
     sure = 0.5 + 0.25 * v_share + (0.1 if width >= 150 else 0.0)
     return Ventricles(Found((said(key, sure, *evidence),)), True, np.zeros(view.count, dtype=bool))
@@ -109,10 +126,10 @@ def _broad(view: View) -> Ventricles:
     """Waves from end to end in which nothing is steep: where QRS ends and T begins can't be told, a name can."""
     train = max(view.trains, key=lambda one: one.seconds)
     evidence = (
-        Evidence("wave_rate", train.rate, "/min", f"> {SLOWEST:g} /min", source=AHA, **_of(train)),
-        Evidence("steepness", train.steepness, "1", f"<= {MOST_STEEP}", source=OURS, **_of(train)),
-        Evidence("rest", train.rest, "1", f"<= {MOST_REST}", source=OURS, **_of(train)),
-        Evidence("recurrence", train.recurrence, "1", f">= {LEAST_RECURRENCE}", source=OURS, **_of(train)),
+        Evidence("wave_rate", train.rate, "/min", SLOWEST, **_of(train)),
+        Evidence("steepness", train.steepness, "1", MOST_STEEP, **_of(train)),
+        Evidence("rest", train.rest, "1", MOST_REST, **_of(train)),
+        Evidence("recurrence", train.recurrence, "1", LEAST_RECURRENCE, **_of(train)),
     )
     facts = (
         ("vt_longest_s", float(view.at_s[-1] - view.at_s[0])),
@@ -130,9 +147,17 @@ def _of(train: Train) -> When:
 def _led_by_p(view: View, shape: Shape) -> bool:
     """Whether P waves at a steady distance lead the beats: then the rhythm comes from above."""
     led = np.isfinite(view.p_s)
-    if led.mean() >= 0.6 and float(np.nanstd(view.pr_ms)) < 35.0:
+    if not _FEW_LED.holds(float(led.mean())) and float(np.nanstd(view.pr_ms)) < _PR_VARIES.number:
         return True
     return shape.p_mv >= 0.05 and (view.rate() or 0.0) < 130.0
+
+
+def _not_led(view: View) -> tuple[Evidence, ...]:
+    """Why P waves don't lead the beats: there are too few, or they keep no distance."""
+    share = float(np.isfinite(view.p_s).mean())
+    if _FEW_LED.holds(share):
+        return (Evidence("p_before_qrs", share, "1", _FEW_LED),)
+    return (Evidence("pr_sd", float(np.nanstd(view.pr_ms)), "ms", _PR_VARIES),)
 
 
 def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_share: float) -> Ventricles | None:
@@ -142,24 +167,24 @@ def _wide_tachycardia(view: View, shape: Shape, rate: float, width: float, v_sha
     is_sure = v_share > 0.3 and float(view.sure[view.is_v].mean()) >= _POLYMORPHIC_SURE
     if families >= 3 and spread > 0.06 and is_sure:
         key, sure = "vt_poly", 0.6
-    elif spread > _REGULAR:
+    elif not _REGULAR.holds(spread):
         return None  # irregular: fibrillation with a bundle branch block more likely
-    elif free >= 2:
+    elif _DISSOCIATED.holds(free):
         key, sure = "vt", 0.9
     elif _is_ventricular(shape, width, v_share):
         key, sure = "vt", 0.6 + 0.1 * min(shape.ventricular_signs, 2) + (0.1 if width >= 150 else 0.0)
     else:
         key, sure = "wide_tachy", 0.7
     evidence = (
-        Evidence("ventricular_rate", rate, "/min", "> 100 /min", source=AHA, **view.span(0, view.count - 1)),
-        Evidence("qrs_duration", width, "ms", f">= {_WIDE_TACHY_MS:.0f} ms", source=f"{AHA}; limit {OURS}"),
-        Evidence("p_before_qrs", view.p_share, "1", "< 0.6", source=OURS),
-        *((Evidence("free_p_waves", float(free), "1", ">= 2", source=AHA),) if free >= 2 else ()),
-        Evidence("ventricular_signs", float(shape.ventricular_signs), "1", source="Vereckei 2008; Brugada 1991"),
+        Evidence("ventricular_rate", rate, "/min", _ABOVE, **view.span(0, view.count - 1)),
+        Evidence("qrs_duration", width, "ms", _WIDE_TACHY if _WIDE_TACHY.holds(width) else _WIDE),
+        *_not_led(view),
+        *((Evidence("free_p_waves", float(free), "1", _DISSOCIATED),) if _DISSOCIATED.holds(free) else ()),
+        Evidence("ventricular_signs", float(shape.ventricular_signs), "1", cited("Vereckei 2008; Brugada 1991")),
     )
     statements: list[Statement] = [said(key, sure, *evidence)]
-    if key == "vt" and free >= 2:
-        statements.append(said("av_dissociation", 0.8, Evidence("free_p_waves", float(free), "1", ">= 2", source=AHA)))
+    if key == "vt" and _DISSOCIATED.holds(free):
+        statements.append(said("av_dissociation", 0.8, Evidence("free_p_waves", float(free), "1", _DISSOCIATED)))
     lasts = float(view.at_s[-1] - view.at_s[0])
     facts = (
         ("vt_longest_s", lasts),
@@ -213,10 +238,10 @@ def _runs(view: View) -> tuple[Flags, Flags, tuple[Statement, ...], tuple[tuple[
     fast: list[tuple[int, int, float]] = []
     for first, last in runs_of(view.is_v & (view.sure >= _SURE)):
         between = view.rr_s[first:last]
-        if last - first + 1 < _RUN or not view.is_seen[first:last].all():
+        if not _IN_RUN.holds(last - first + 1) or not view.is_seen[first:last].all():
             continue
         rate = 60.0 / float(between.mean())
-        if rate < TACHY:
+        if _RUN_SLOW.holds(rate):
             slow.append((first, last, rate))
             in_run[first : last + 1] = True
         elif _is_wide(view, first, last):
@@ -226,8 +251,8 @@ def _runs(view: View) -> tuple[Flags, Flags, tuple[Statement, ...], tuple[tuple[
     out: list[Statement] = []
     if slow:
         first, last, rate = max(slow, key=lambda run: run[1] - run[0])
-        key = "idioventricular" if rate < _IDIO_BELOW else "aivr"
-        evidence = Evidence("run_rate", rate, "/min", "< 100 /min", source=AHA, **view.span(first, last))
+        key = "idioventricular" if _IDIO.holds(rate) else "aivr"
+        evidence = Evidence("run_rate", rate, "/min", _RUN_SLOW, **view.span(first, last))
         whole = first == 0 and last == view.count - 1
         out.append(said(key, 0.6, evidence, modifiers=() if whole else ("intermittent",)))
     if not fast:
@@ -252,17 +277,15 @@ def _run_statement(view: View, first: int, last: int, rate: float) -> Statement:
     inside = np.zeros(view.count, dtype=bool)
     inside[first : last + 1] = True
     evidence = (
-        Evidence("run_beats", float(beats), "1", ">= 3", source=AHA, **view.span(first, last)),
-        Evidence("run_rate", rate, "/min", ">= 100 /min", source=AHA),
-        Evidence(
-            "run_seconds", lasts, "s", f">= {SUSTAINED_S:.0f} s" if lasts >= SUSTAINED_S else "< 30 s", source=AHA
-        ),
+        Evidence("run_beats", float(beats), "1", _IN_RUN, **view.span(first, last)),
+        Evidence("run_rate", rate, "/min", _RUN_FAST),
+        Evidence("run_seconds", lasts, "s", _SUSTAINED if _SUSTAINED.holds(lasts) else _SHORTER),
     )
     sure = float(np.mean(view.sure[inside]))
     reaches_ends = first == 0 and last == view.count - 1
     if beats >= 5 and _families(view, inside) >= 3 and sure >= _POLYMORPHIC_SURE:
         return said("vt_poly", 0.8 * sure, *evidence)
-    key = "vt" if lasts >= SUSTAINED_S or reaches_ends else "vt_nonsustained"
+    key = "vt" if _SUSTAINED.holds(lasts) or reaches_ends else "vt_nonsustained"
     return said(key, min(0.9, sure + 0.03 * min(beats, 6)), *evidence)
 
 
@@ -291,11 +314,11 @@ def _ectopy(view: View, in_run: Flags) -> tuple[Statement, ...]:
         out.append(_premature(view, early))
         out += _patterns(view, counted & ~escapes)
     for index in np.flatnonzero(escapes)[:1]:
-        evidence = Evidence("rr_before", 1000 * float(view.rr_s[index - 1]), "ms", ">= 1200 ms", source=OURS)
+        evidence = Evidence("rr_before", 1000 * float(view.rr_s[index - 1]), "ms", _late(view))
         out.append(said("v_escape", 0.6 * float(view.sure[index]), evidence))
     fused = np.flatnonzero(view.is_fusion)
     if fused.size:
-        evidence = Evidence("beats", float(fused.size), "1", ">= 1", source=AHA, **view.span(fused[0], fused[0]))
+        evidence = Evidence("beats", float(fused.size), "1", _FUSED, **view.span(fused[0], fused[0]))
         out.append(said("fusion", float(view.sure[fused].max()), evidence))
     return tuple(out)
 
@@ -312,15 +335,21 @@ def _doubtful(view: View) -> Flags:
 def _escapes(view: View, ventricular: Flags) -> Flags:
     """Ventricular beats that come late, not early."""
     late = np.zeros(view.count, dtype=bool)
-    usual = middle(view.nn_s)
-    if np.isfinite(usual):
-        late[1:] = ventricular[1:] & (view.rr_s >= max(1.2, 1.2 * usual)) & view.is_seen
+    if np.isfinite(middle(view.nn_s)):
+        late[1:] = ventricular[1:] & _late(view).each(1000.0 * view.rr_s) & view.is_seen
     return late
+
+
+def _late(view: View) -> Limit:
+    """From when on a beat is an escape: a fifth later than usual, and no earlier than 1200 ms (ours)."""
+    return Limit(">=", max(1200.0, 1200.0 * middle(view.nn_s)), "ms", OURS)
 
 
 def _premature(view: View, early: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Statement:
     per_minute = 60.0 * early.size / max(view.seconds, 1.0)
-    often = "one" if early.size == 1 else "frequent" if early.size >= 3 and per_minute > 5.0 else "occasional"
+    often = (
+        "one" if early.size == 1 else "frequent" if early.size >= 3 and _FREQUENT.holds(per_minute) else "occasional"
+    )
     modifiers = [often]
     if (np.diff(early) == 1).any():
         modifiers.append("couplets")
@@ -328,23 +357,24 @@ def _premature(view: View, early: np.ndarray[tuple[int], np.dtype[np.int64]]) ->
         families = np.bincount(view.family[early])
         modifiers.append("multifocal" if (families >= 1).sum() > 1 and np.sort(families)[-2] >= 2 else "unifocal")
     seen = tuple(
-        Evidence("premature_beat", 1000 * float(view.rr_s[k - 1]) if k else None, "ms", source=AHA, **view.span(k, k))
+        Evidence("premature_beat", 1000 * float(view.rr_s[k - 1]) if k else None, "ms", cited(AHA), **view.span(k, k))
         for k in early[:6].tolist()
     )
-    count = Evidence("beats", float(early.size), "1", "> 5 /min is frequent", source=TEXTBOOK)
-    return said("pvc", float(view.sure[early].max()), count, *seen, modifiers=tuple(modifiers))
+    count = Evidence("beats", float(early.size), "1", cited(TEXTBOOK))
+    per = (Evidence("beats_per_minute", per_minute, "/min", _FREQUENT),) if often == "frequent" else ()
+    return said("pvc", float(view.sure[early].max()), count, *per, *seen, modifiers=tuple(modifiers))
 
 
 def _patterns(view: View, ventricular: Flags) -> list[Statement]:
     out: list[Statement] = []
-    for key, gap, needed in (("bigeminy_v", 2, 3), ("trigeminy_v", 3, 3)):
+    for key, gap in (("bigeminy_v", 2), ("trigeminy_v", 3)):
         at = np.flatnonzero(ventricular)
         best = max(runs_of(np.diff(at) == gap), key=lambda run: run[1] - run[0], default=None)
-        if best is None or best[1] - best[0] + 2 < needed:
+        if best is None or not _REPEATED.holds(best[1] - best[0] + 2):
             continue
         first, last = int(at[best[0]]), int(at[best[1] + 1])
         count = best[1] - best[0] + 2
-        evidence = Evidence("in_a_row", float(count), "1", f">= {needed}", source=AHA, **view.span(first, last))
+        evidence = Evidence("in_a_row", float(count), "1", _REPEATED, **view.span(first, last))
         out.append(said(key, float(view.sure[at].mean()) + 0.05, evidence))
     return out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -166,8 +167,8 @@ def derived_limb_leads(
 
 
 def canonical_lead(name: str) -> str:
-    """The lead's usual spelling (``avr``, ``Lead aVR``, ``MDC_ECG_LEAD_AVR`` -> ``aVR``), or the name as given."""
-    bare = " ".join(name.replace("_", " ").split())
+    """The lead's usual spelling (``avr``, ``Lead aVR``, ``MDC_ECG_LEAD_AVR``, ``导联Ⅱ``), or the name as given."""
+    bare = " ".join(normalize("NFKC", name).replace("导联", " ").replace("_", " ").split())
     folded = bare.casefold()
     for prefix in ("mdc ecg lead ", "ecg lead ", "ecg ", "lead "):
         folded = folded.removeprefix(prefix)

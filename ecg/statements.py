@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from ecg.limit import in_words
 from ecg.marks import Evidence, Statement
 
 _FOLDER: Final = "vocabulary"
@@ -255,7 +256,7 @@ def _with_fitting_overall(found: dict[str, Statement], rules: _Rules) -> dict[st
         fitting = "normal"
     if fitting == said.key:
         return others | {fitting: said}
-    why = tuple(Evidence(key, limit="stated", source="AHA 2007 part II") for key in sorted(wrong))
+    why = tuple(Evidence(key, passed=in_words("stated", "AHA 2007 part II")) for key in sorted(wrong))
     surest = max((s.certainty for s in wrong.values()), default=said.certainty)
     return others | {fitting: Statement(fitting, surest, why)}
 

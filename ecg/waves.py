@@ -24,6 +24,7 @@ from ecg.waves_steps import (
     presence,
     rounded,
     second_features,
+    steady,
     upright,
 )
 from ecg.waves_tables import Tables, tables
@@ -77,6 +78,7 @@ def _marked(look: Look, beats: Beats, made: Tables) -> tuple[Samples, Samples]:
     longer_t(scene, marks, family)
     marks[:, ~t.is_there, Mark.T_ON :] = np.nan
     certainty = np.where(p.is_there, presence(scene, family, p, t, made.presence), 0.0)
+    certainty = steady(scene, p, ~beats.where(BeatClass.VENTRICULAR), certainty)
     certainty[beats.where(BeatClass.VENTRICULAR)] = 0.0
     marks[..., : Mark.QRS_ON] = _wave(scene, family, p.at, P_LOOKS, (made.p_first, made.p_on, made.p_peak, made.p_off))
     marks[:, certainty < _SHOWN, : Mark.QRS_ON] = np.nan

@@ -45,6 +45,7 @@ agreement_commands = _group("agreement", "阅片协议 | who reads for whom")
 peer_commands = _group("peer", "DICOM 设备与 PACS | modalities and archives")
 token_commands = _group("token", "程序令牌 | tokens for programs")
 audit_commands = _group("audit", "审计 | the audit")
+job_commands = _group("jobs", "失败的任务 | jobs that failed again and again")
 
 
 def main() -> None:
@@ -108,10 +109,10 @@ def up(
     _leave(asyncio.run(supervisor.run()))
 
 
-def _process(name: str) -> None:
+def _process(name: str, number: int | None = None) -> None:
     from portal import processes
 
-    _leave(processes.run(name, _settings()))
+    _leave(processes.run(name, _settings(), number))
 
 
 def _leave(status: int) -> NoReturn:
@@ -141,8 +142,14 @@ def worker() -> None:
 
 @app.command()
 def inference() -> None:
-    """模型初读 | the models' preliminary reads."""
+    """影像模型初读 | the film models' preliminary reads."""
     _process("inference")
+
+
+@app.command()
+def ecg(number: Annotated[int, typer.Option(help="第几个 | which of several", min=1)] = 1) -> None:
+    """心电初读，可有几个 | the engine's ECG reads, one of several."""
+    _process("ecg", number)
 
 
 @app.command()
@@ -412,6 +419,61 @@ def audit_verify() -> None:
     if not verdict.sound:
         _fail(f"审计链有 {len(verdict.problems)} 处问题。", f"The audit has {len(verdict.problems)} problems.")
     _say(f"审计链完整（已链、待链、链头：{counts}）", f"the audit is whole (chained + waiting, heads: {counts})")
+
+
+@job_commands.command("list")
+def jobs_list(
+    as_json: Annotated[bool, typer.Option("--json", help="每行一个 JSON | one JSON line a job")] = False,
+) -> None:
+    """一再失败的任务：哪个检查，什么原因 | what failed again and again: of which study, and why."""
+    import json
+
+    from portal import databases
+    from portal.jobs.rows import named
+    from portal.wiring import open_parts
+
+    settings = _settings()
+    with databases.at_hand(settings):
+        parts = open_parts(settings, "worker")
+        try:
+            found = named(parts)
+        finally:
+            parts.database.close()
+    for one in found:
+        job, line = one.job, one.as_json()
+        if as_json:
+            print(json.dumps(line, ensure_ascii=False))
+            continue
+        state = "已放弃 dead" if job.is_dead else "再试 failing"
+        print(f"{job.id}  {state}  {job.handler}  x{job.attempts}  {one.case_no or '-'}  {one.study_uid or '-'}")
+        print(f"    {job.zh}  |  {job.en}")
+    if not as_json and not found:
+        _say("没有失败的任务", "no job has failed")
+
+
+@job_commands.command("retry")
+def jobs_retry(number: Annotated[int, typer.Argument(help="编号 | its number")]) -> None:
+    """立即重试 | run it again now."""
+    from center.identity import SYSTEM
+    from center.stuck import retry
+
+    with _office() as office:
+        job = retry(office.database, SYSTEM, number)
+    _say(f"任务 {number}（{job.handler}）将重试", f"job {number} ({job.handler}) runs again")
+
+
+@job_commands.command("dismiss")
+def jobs_dismiss(
+    number: Annotated[int, typer.Argument(help="编号 | its number")],
+    reason: Annotated[str, typer.Option(help="理由，记入审计 | why; it stands in the audit")],
+) -> None:
+    """搁置，不再重试 | set it aside: it is not tried again."""
+    from center.identity import SYSTEM
+    from center.stuck import dismiss
+
+    with _office() as office:
+        job = dismiss(office.database, SYSTEM, number, reason)
+    _say(f"任务 {number}（{job.handler}）已搁置", f"job {number} ({job.handler}) is set aside")
 
 
 def _role(text: str) -> tuple[str, Role]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from center import postgres_driver as driver
@@ -34,10 +34,34 @@ def examine(settings: Settings, out: IO[str]) -> int:
             mark, text = _BAD, str(error).partition("\n")[0]
         bad += mark == _BAD
         print(f"{mark} {name:<22}{text}", file=out)
+    for name, mark, text in _house(settings):
+        bad += mark == _BAD
+        print(f"{mark} {name:<22}{text}", file=out)
     return 1 if bad else 0
 
 
 Found = tuple[str, str]
+
+
+def _house(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """What /health says of the running center, part by part; nothing is asked of one that doesn't run here."""
+    if not any(path for path in (settings.data / "run").glob("*.beat") if path.name != "up.beat"):
+        yield "运行 running", _NOTE, "本机没有运行 | not running here"
+        return
+    from portal.house import Level
+    from portal.wiring import open_parts
+
+    try:
+        parts = open_parts(settings, "worker")
+    except (Failure, OSError) as error:
+        yield "运行 running", _BAD, str(error)
+        return
+    try:
+        for found in parts.look().parts:
+            mark = {Level.WELL: _OK, Level.LOOK: _NOTE, Level.BAD: _BAD}[found.level]
+            yield f"运行 {found.part}", mark, f"{found.zh} | {found.en}" if found.en else "正常 well"
+    finally:
+        parts.database.close()
 
 
 def _folder(settings: Settings) -> Found:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from center import loops
 from center.accounts import ACCESS_ENDED
 from center.clock import monotonic_s
 from center.codes import Role
@@ -119,7 +120,11 @@ class Live:
                 self._listeners.discard(listener)
 
     def _listen(self) -> None:
+        loops.keep("live", self._stop, self._live)
+
+    def _live(self, beat: loops.Beat) -> None:
         for note in self._database.listen("helan_page", stop=self._stop, quiet_s=ONE_EVERY_S):
+            beat()
             if note is not None:
                 self._hear(note[1])
             for text in self._pace.due():

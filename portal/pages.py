@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = {
     "worklist": ROOT / "worklist" / "pages",
     "administration": ROOT / "portal" / "administration" / "pages",
+    "jobs": ROOT / "portal" / "jobs" / "pages",
     "audit": ROOT / "portal" / "audit" / "pages",
     "access": ROOT / "portal" / "access" / "pages",
 }

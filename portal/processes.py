@@ -1,24 +1,25 @@
-"""The four processes: their parts opened, a role that row security binds, the clock kept right, an orderly stop.
+"""The processes: their parts opened, a role that row security binds, the clock kept right, an orderly stop.
 
-``web`` answers HTTP, ``dicom`` DIMSE, ``worker`` runs jobs and clocks, ``inference`` the models.  Each runs until
-SIGTERM or SIGINT, or until the supervisor that started it is gone.
+``web`` answers HTTP, ``dicom`` DIMSE, ``worker`` runs jobs and clocks, ``inference`` the film models, each of several
+``ecg`` reads ECGs.  Each runs until SIGTERM or SIGINT, or until the supervisor that started it is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from center import observe
+from center import loops, observe
 from center.errors import Failure, Unavailable, WrongState
 from center.postgres import die_with_parent
 from center.settings import Settings
+from portal.beating import Beating, beat_path
 from portal.first_run import refuse_demo_outside
 
 if TYPE_CHECKING:  # wiring brings every room with it: each process imports it only once it runs
@@ -26,27 +27,31 @@ if TYPE_CHECKING:  # wiring brings every room with it: each process imports it o
 
 log = observe.log("portal")
 
+#: One of each, and as many ECG readers as the settings say.
 PROCESSES = ("web", "dicom", "worker", "inference")
 #: Set by the supervisor to its process id; a child whose parent is another one has been left alone.
 SUPERVISOR = "HELAN_SUPERVISOR"
 #: An orderly stop that takes longer than this ends anyway.
 STOP_WITHIN_S = 20.0
 _CLOCK_EVERY_S = 60.0
-_BEAT_EVERY_S = 1.0
 #: Large enough that a worklist's open streams never take the place of its pages.
 _WEB_BACKLOG = 1024
 #: A request's head is there within this: whoever sends half of one holds no place for long.
 _HEADERS_WITHIN_MS = 10_000
 
 
-def beat_path(data: Path, process: str) -> Path:
-    """The file that a process that serves touches each second; it holds its process id."""
-    return data / "run" / f"{process}.beat"
+def members(settings: Settings) -> tuple[str, ...]:
+    """The names of all processes: ``KIND`` or ``KIND-NUMBER``."""
+    return (*PROCESSES, *(f"ecg-{n + 1}" for n in range(settings.ecg_readers)))
 
 
-def run(process: str, settings: Settings) -> int:
-    """Serves until told to stop; the exit status.  Raises Failure when it can't begin."""
-    observe.start_logging(process)
+def run(process: str, settings: Settings, number: int | None = None) -> int:
+    """Serves until told to stop; the exit status.  Raises Failure when it can't begin.
+
+    number: which of several of one kind it is.
+    """
+    member = process if number is None else f"{process}-{number}"
+    observe.start_logging(member)
     if _supervisor() is not None:
         die_with_parent()
     _refuse_orphaned()
@@ -60,21 +65,25 @@ def run(process: str, settings: Settings) -> int:
     parts = wiring.open_parts(settings, process)
     _refuse_powerful(parts)
     _correct_clock(parts)
+    beating = Beating(parts.database, member, beat_path(settings.data, member))
     threads = [
         threading.Thread(target=_keep_clock, args=(parts, stop), name="clock", daemon=True),
-        threading.Thread(target=_beat, args=(beat_path(settings.data, process), stop), name="beat", daemon=True),
+        threading.Thread(target=beating.touch, args=(stop,), name="beat", daemon=True),
+        threading.Thread(target=beating.serve, args=(stop,), name="beats", daemon=True),
     ]
     for thread in threads:
         thread.start()
     try:
-        {"web": serve_web, "dicom": wiring.run_dicom, "worker": wiring.run_worker, "inference": wiring.run_inference}[
-            process
-        ](parts, stop)
+        {
+            "web": serve_web, "dicom": wiring.run_dicom, "worker": wiring.run_worker,
+            "inference": wiring.run_inference, "ecg": wiring.run_ecg,
+        }[process](parts, stop)  # fmt: skip
     finally:
         stop.set()
-        beat_path(settings.data, process).unlink(missing_ok=True)
+        with contextlib.suppress(Unavailable):
+            beating.gone()
         parts.database.close()
-        log.info("process.stopped", process=process)
+        log.info("process.stopped", process=member)
     return 0
 
 
@@ -133,13 +142,26 @@ async def _serve_web(parts: Parts, stop: threading.Event) -> None:
         log_enabled=False,  # its access lines would hold query strings, and QIDO's carry names
     )
     serving = asyncio.ensure_future(server.serve())
+    turning = asyncio.ensure_future(_turn(stop))
     stopping = asyncio.ensure_future(asyncio.to_thread(stop.wait))
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
+    turning.cancel()
     server.stop()
     await asyncio.wait({serving}, timeout=5.0)
     if serving.done():
         serving.result()  # what kept it from serving is raised here
+
+
+async def _turn(stop: threading.Event) -> None:
+    """The event loop's beat: while something blocks it no page is answered."""
+    beat = loops.beats.begin("pages")
+    try:
+        while not stop.is_set():
+            beat()
+            await asyncio.sleep(1.0)
+    finally:
+        loops.beats.end("pages")
 
 
 # ---------------------------------------------------------------- the clock
@@ -153,21 +175,10 @@ def _correct_clock(parts: Parts) -> None:
 
 
 def _keep_clock(parts: Parts, stop: threading.Event) -> None:
-    while not stop.wait(_CLOCK_EVERY_S):
-        _correct_clock(parts)
+    loops.every(_CLOCK_EVERY_S, "clock", stop, lambda: _correct_clock(parts))
 
 
 # ---------------------------------------------------------------- living and ending
-def _beat(path: Path, stop: threading.Event) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(str(os.getpid()))
-    while not stop.wait(_BEAT_EVERY_S):
-        try:
-            path.touch()
-        except OSError:
-            continue  # a full or vanished disk is other parts' to tell
-
-
 def _supervisor() -> int | None:
     text = os.environ.get(SUPERVISOR, "")
     return int(text) if text.isdigit() else None

@@ -1,4 +1,4 @@
-"""``helan up``: the database, four processes beside it, each started again when it dies, all gone when it ends.
+"""``helan up``: the database, the processes beside it, each started again when it dies or stands still, all gone at the end.
 
 The children live in sessions of their own, so that Ctrl-C reaches this process only, and it stops them in order:
 doors, then the workers, then the database.  Killed outright it leaves nobody behind: the children end by themselves
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 import socket
@@ -25,7 +26,8 @@ from center.migrations import migrate
 from center.postgres import EmbeddedPostgres
 from center.settings import Address, Settings
 from portal import databases
-from portal.processes import PROCESSES, SUPERVISOR, beat_path
+from portal.beating import beat_path, ends_path, read_ends
+from portal.processes import SUPERVISOR, members
 
 #: Waits before a dead process is started again, s; the last repeats. One that lived long begins anew.
 WAITS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -40,8 +42,15 @@ START_ATTEMPTS = 3
 LOG_BYTES = 20 << 20
 #: A group's signal comes twice where a parent (make, timeout) passes it on: what comes this soon is the same wish.
 ONE_SIGNAL_S = 1.0
-#: Stopped first and second; within a step all at once.
-STOP_ORDER = (("web", "dicom"), ("worker", "inference"))
+#: Kinds that are stopped first and second; within a step all at once.
+STOP_ORDER = (("web", "dicom"), ("worker", "inference", "ecg"))
+#: A process is looked at this often, s. Looks are counted, not seconds: while this process itself, or the whole machine,
+#: stood still nobody was looked at.
+LOOK_EVERY_S = 2.0
+#: Looks without a beat after which a process stands still; before its first beat it loads its libraries.
+FROZEN_LOOKS, FIRST_BEAT_LOOKS = 15, 90
+#: Ends of the last hour are kept for /health, at most so many.
+KEPT_ENDS, KEPT_ENDS_S = 50, 3600.0
 
 Say = Callable[[str, str], None]
 
@@ -60,17 +69,35 @@ class FirstRun(Protocol):
 
 @dataclass(slots=True)
 class Child:
-    """One of the four, through all its lives."""
+    """One of the processes, through all its lives.  beaten_ns: its file's time at the last look; missed: looks since."""
 
     name: str
     process: asyncio.subprocess.Process | None = None
     was_ready: bool = False
     starts: int = 0
+    beaten_ns: int = 0
+    missed: int = 0
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition("-")[0]
+
+    @property
+    def number(self) -> str:
+        return self.name.partition("-")[2]
 
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process and self.process.returncode is None else None
+
+    def look(self, beaten_ns: int | None) -> bool:
+        """Whether it stands still.  beaten_ns: when its file was touched last; None: it has not begun yet."""
+        if beaten_ns is not None and beaten_ns != self.beaten_ns:
+            self.beaten_ns, self.missed = beaten_ns, 0
+            return False
+        self.missed += 1
+        return self.missed >= (FIRST_BEAT_LOOKS if beaten_ns is None else FROZEN_LOOKS)
 
 
 class Supervisor:
@@ -82,7 +109,7 @@ class Supervisor:
         self._say = say
         self._out = out or sys.stdout
         self._server = EmbeddedPostgres(settings.data) if databases.is_embedded(settings) else None
-        self._children = {name: Child(name) for name in PROCESSES}
+        self._children = {name: Child(name) for name in members(settings)}
         self._stopping = asyncio.Event()
         self._first_signal: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -125,10 +152,11 @@ class Supervisor:
             refuse_taken(address, setting)
         await self._start_database()
         await asyncio.to_thread(self._first_run.before, self._settings, self._say)
-        self._say("启动四个进程", "starting web, dicom, worker, inference")
+        self._say(f"启动 {len(self._children)} 个进程", f"starting {', '.join(self._children)}")
         for child in self._children.values():
             child.watcher = asyncio.create_task(self._keep(child))
         self._tasks.append(asyncio.create_task(self._keep_logs_small()))
+        self._tasks.append(asyncio.create_task(self._keep_looking()))
         await self._all_ready()
         lines = await asyncio.to_thread(self._first_run.after, self._settings, self._say)
         self._print_addresses(time.monotonic() - began, lines)
@@ -164,7 +192,9 @@ class Supervisor:
         """The processes of a supervisor that was killed end by themselves; their ports are free only then."""
         end = time.monotonic() + EARLIER_END_S
         told = False
-        while alive := [pid for name in PROCESSES if (pid := _beating(self._settings.data, name))]:
+        while alive := [
+            pid for path in beat_path(self._settings.data, "*").parent.glob("*.beat") if (pid := _beating(path))
+        ]:
             if not told:
                 self._say("等待上次的进程结束", "waiting for the processes of the last run to end")
                 told = True
@@ -193,11 +223,11 @@ class Supervisor:
         child.was_ready = True
 
     async def _answers(self, child: Child) -> bool:
-        if child.pid is None or _beating(self._settings.data, child.name) != child.pid:
+        if child.pid is None or _beating(beat_path(self._settings.data, child.name)) != child.pid:
             return False
-        if child.name == "web":
+        if child.kind == "web":
             return await _answers_http(self._settings)
-        return child.name != "dicom" or await _listens(self._settings.dicom)
+        return child.kind != "dicom" or await _listens(self._settings.dicom)
 
     def _not_ready(self, names: str) -> Unavailable:
         first = names.split(",")[0]
@@ -219,6 +249,7 @@ class Supervisor:
             waited = 0 if time.monotonic() - began > LIVED_LONG_S else waited
             wait_s = WAITS_S[min(waited, len(WAITS_S) - 1)]
             waited += 1
+            self._note_end(child.name, status)
             self._say(
                 f"{child.name} 意外结束（{status}），{wait_s:g} 秒后重启",
                 f"{child.name} ended by itself ({status}); again in {wait_s:g} s; log: {self._log_path(child.name)}",
@@ -234,9 +265,11 @@ class Supervisor:
 
     async def _live(self, child: Child) -> int:
         """One life of a child; its exit status, negative for a signal."""
+        child.beaten_ns = child.missed = 0
+        number = ("--number", child.number) if child.number else ()
         with _open_log(self._log_path(child.name)) as log:
             child.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "portal.cli", child.name,
+                sys.executable, "-m", "portal.cli", child.kind, *number,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, SUPERVISOR: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
             )  # fmt: skip
@@ -244,6 +277,35 @@ class Supervisor:
         if self._stopping.is_set():  # a stop that began while it was being started has not seen it
             _kill(child, signal.SIGTERM)
         return await child.process.wait()
+
+    async def _keep_looking(self) -> None:
+        """A process that stands still is ended; what kept its lease, its lock or its port is free then, and ``_keep``
+        starts it again."""
+        own = beat_path(self._settings.data, "up")
+        while not self._stopping.is_set():
+            await self._pause(LOOK_EVERY_S)
+            if not _touched(own):  # where this process can write nothing, the others' silence says nothing
+                continue
+            for child in self._children.values():
+                if child.pid is None or self._stopping.is_set():
+                    continue
+                if child.look(_beaten_ns(beat_path(self._settings.data, child.name), child.pid)):
+                    self._say(
+                        f"{child.name} 没有响应（进程 {child.pid}），强制结束并重启",
+                        f"{child.name} stands still (process {child.pid}): killed, started again",
+                    )
+                    child.missed = 0
+                    _kill(child, signal.SIGKILL)
+
+    def _note_end(self, name: str, status: int) -> None:
+        """For /health: who ended by itself in the last hour."""
+        path = ends_path(self._settings.data)
+        now = time.time()  # noqa: TID251 - a line of a log, compared with nothing but its like
+        kept = [end for end in read_ends(self._settings.data) if end["at"] > now - KEPT_ENDS_S]
+        try:
+            path.write_text(json.dumps([*kept, {"process": name, "status": status, "at": now}][-KEPT_ENDS:]))
+        except OSError:
+            return
 
     async def _keep_database(self, server: EmbeddedPostgres) -> None:
         """The embedded server, started again when it dies; the processes reconnect by themselves."""
@@ -276,7 +338,7 @@ class Supervisor:
         if began:
             self._say("正在停止", "stopping")
         for names in STOP_ORDER:
-            await asyncio.gather(*(self._end(self._children[name]) for name in names))
+            await asyncio.gather(*(self._end(c) for c in self._children.values() if c.kind in names))
         watchers = [child.watcher for child in self._children.values() if child.watcher is not None]
         if watchers:
             await asyncio.wait(watchers, timeout=STOP_S)
@@ -376,14 +438,31 @@ async def _answers_http(settings: Settings) -> bool:
 
 
 # ---------------------------------------------------------------- processes
-def _beating(data: Path, name: str) -> int | None:
+def _beating(path: Path) -> int | None:
     """The process id in the beat file, while that process lives."""
     try:
-        pid = int(beat_path(data, name).read_text())
+        pid = int(path.read_text())
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if b"portal.cli" in line or b"helan" in line else None
+    return pid if pid != os.getpid() and (b"portal.cli" in line or b"helan" in line) else None
+
+
+def _beaten_ns(path: Path, pid: int) -> int | None:
+    """When this life of the process touched its file last; None: not yet."""
+    try:
+        return path.stat().st_mtime_ns if int(path.read_text()) == pid else None
+    except (OSError, ValueError):
+        return None
+
+
+def _touched(path: Path) -> bool:
+    """The folder of the beats is there and takes one."""
+    try:
+        path.touch()
+    except OSError:
+        return False
+    return True
 
 
 def _kill(child: Child, number: signal.Signals) -> None:

@@ -44,6 +44,8 @@ _LARGE = ("/dicom-web", "/cases/", "/uploads")
 _FORM_BYTES = 2 << 20
 #: What set-up has not packed beside the file is packed when it is asked for.
 _PACKABLE = (".css", ".js", ".svg")
+#: What /health tells anybody may be this old.
+_STRANGERS_SEE_S = 2.0
 _PROGRAM_PATHS = ("/dicom-web", "/api/", "/health", "/metrics", "/openapi.json")
 
 
@@ -76,10 +78,14 @@ async def guard(request: Request, call_next: Callable[[Request], Awaitable[Respo
     # a body that does not say how large it is would be read to its end before anybody asks who sends it
     length = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
     if not path.startswith(_LARGE) and (not length.isdigit() or int(length) > _FORM_BYTES):
-        return failure_json(Invalid("表单太大。", "The form is too large."))
+        return _guarded(path, failure_json(Invalid("表单太大。", "The form is too large.")))
     if "\x00" in path or b"%00" in request.scope["query_string"]:  # no name holds it, and PostgreSQL takes none
-        return failure_json(NotFound("没有这个地址。", "There is no such address."))
-    answer = await call_next(request)
+        return _guarded(path, failure_json(NotFound("没有这个地址。", "There is no such address.")))
+    return _guarded(path, await call_next(request))
+
+
+def _guarded(path: str, answer: Response) -> Response:
+    """With the headers that every answer bears, whatever became of the request."""
     answer.headers.setdefault("Content-Security-Policy", _CSP_OHIF if path.startswith("/ohif") else _CSP)
     answer.headers["X-Content-Type-Options"] = "nosniff"
     # not no-referrer: a browser then sends "Origin: null" with our own forms, and they would look forged
@@ -108,7 +114,13 @@ def _handle_failures(app: FastAPI, parts: Parts) -> None:
         failure = Failure(
             "中心暂时不能处理，没有丢失。请 1 分钟后再试。", "Cannot do this now; nothing lost. Retry in 1 min."
         )
-        return await _answer(request, failure, parts)
+        try:
+            answer = await _answer(request, failure, parts)
+        except Exception as again:  # the page itself can be what is broken
+            log.error("web.broken", exc=again, method=request.method)
+            answer = failure_json(failure)
+        # the framework answers this outside of every middleware: guard has not seen it
+        return _guarded(request.url.path, answer)
 
     app.add_exception_handler(Failure, failed)
     app.add_exception_handler(HTTPException, refused)
@@ -174,18 +186,23 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
         return StreamingResponse(parts.live.stream(actor, still), media_type="text/event-stream", headers=headers)
 
     @app.get("/health", tags=["operation"])
-    def health() -> JSONResponse:
-        """Whether the center can take studies in and hand out work; what is wrong is named."""
-        report = parts.health()
+    def health(request: Request) -> JSONResponse:
+        """Whether the center can take studies in and hand out work; what is wrong is named.
+
+        Studies of failed jobs and each loop only to this machine: a stranger gets counts.
+        """
+        near = _from_this_machine(request)
+        house = parts.look(within_s=0.0 if near else _STRANGERS_SEE_S)
         return JSONResponse(
-            report, status_code=200 if report["status"] == "ok" else 503, headers={"Cache-Control": "no-store"}
+            house.as_json(whole=near),
+            status_code=200 if house.serves else 503,
+            headers={"Cache-Control": "no-store"},
         )
 
     @app.get("/metrics", tags=["operation"])
     async def metrics(request: Request) -> PlainTextResponse:
         """Prometheus text, for loopback or a bearer token."""
-        client = request.client.host if request.client else ""
-        if client not in ("127.0.0.1", "::1") or "x-forwarded-for" in request.headers:
+        if not _from_this_machine(request):
             if not request.headers.get("authorization"):
                 raise Forbidden("指标只对本机或令牌开放。", "Metrics answer loopback or a token.")
             await parts.web.actor(request)
@@ -195,6 +212,11 @@ def _common_routes(app: FastAPI, parts: Parts) -> None:
     @app.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:
         return FileResponse(_STATIC / "favicon.svg", media_type="image/svg+xml")
+
+
+def _from_this_machine(request: Request) -> bool:
+    client = request.client.host if request.client else ""
+    return client in ("127.0.0.1", "::1") and "x-forwarded-for" not in request.headers
 
 
 def inside(root: Path, path: str) -> Path | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from center import observe
+from center import loops, observe
 from center.accounts import Accounts
 from center.audit import AuditSealer, AuditVerifier
 from center.authority import Authority
@@ -53,6 +53,7 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "StudyCompleted": ("worklist.open_case",),
     "StudyExtended": ("worklist.extend_case",),
     "IdentityCorrected": ("worklist.identity_corrected",),
+    "IdentityDoubted": ("worklist.identity_doubted",),
     "CaseOpened": ("inference.read_study", "inference.read_ecg"),
     "CaseExtended": ("inference.read_study", "inference.read_ecg"),
     "PreliminaryReadMade": ("worklist.on_read", "gateway.file_read"),
@@ -62,6 +63,8 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "DeliveryAcknowledged": ("worklist.settle",),
     "ReportOpened": ("worklist.settle",),
 }
+#: What is done once at start may take this long, s: a spool of 100,000 objects is looked through in minutes.
+_ONCE_WITHIN_S = 3600.0
 MODELS = Path(__file__).resolve().parent.parent / "models"
 #: Sending waits for others' machines, filing makes PDFs, a morning's studies come all at once: none may hold up a clock
 #: or what a critical read asks for.
@@ -174,6 +177,7 @@ def routers(parts: Parts) -> list[APIRouter]:
     from portal.access import web as access
     from portal.administration import web as administration
     from portal.audit import web as audit
+    from portal.jobs import web as jobs
     from portal.uploads import web as uploads
     from worklist.web import routers as worklist
 
@@ -195,6 +199,7 @@ def routers(parts: Parts) -> list[APIRouter]:
         access.router(parts.web, parts.accounts, parts.signer),
         administration.router(parts.web, parts),
         audit.router(parts.web, parts),
+        jobs.router(parts.web, parts),
     ]
 
 
@@ -208,7 +213,10 @@ def inference_handlers(parts: Parts) -> dict[str, Handler]:
     """The models are loaded here; one that is refused stays out, and its studies go on without it."""
     registry = _models(parts.settings.device)
     _note_models(parts, registry)
-    readers = _readers(registry, parts.settings.critical_profile)
+    return _reading(parts, _readers(registry, parts.settings.critical_profile))
+
+
+def _reading(parts: Parts, readers: Mapping[str, Reader]) -> dict[str, Handler]:
     room = ReadingRoom(parts.database, StudyInputs(parts.gateway.index, parts.reads), readers, parts.clock)
     return {"inference.read_study": room.read_study, "inference.read_ecg": room.read_ecg}
 
@@ -277,25 +285,47 @@ def run_worker(parts: Parts, stop: threading.Event) -> None:
         for n, lane in enumerate(found)
         for k in range(at_once(lane))
     ]
-    runners[0].give_back_mine(socket.gethostname())
-    parts.gateway.reclaim()
+    threads = [
+        threading.Thread(target=parts.audit_sealer.serve, args=(stop,), name="audit", daemon=True),
+        threading.Thread(target=_once, args=("reclaim", stop, parts.gateway.reclaim), daemon=True),
+        threading.Thread(target=_once, args=("nightly", stop, partial(_each_night, parts)), daemon=True),
+    ]
+    _run(threads + _serving(runners, stop), stop)
+
+
+def _each_night(parts: Parts) -> None:
     parts.audit_verifier.each_night()
     parts.scrubber.each_night()
-    threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
-    threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
-    threads.append(threading.Thread(target=parts.audit_sealer.serve, args=(stop,), daemon=True))
-    _run(threads, stop)
 
 
 def run_inference(parts: Parts, stop: threading.Event) -> None:
-    """Networks, one read at a time: a second thread on a busy machine only makes both slow.  ECGs have a lane of their
-    own: one with a critical value must not wait for the films before it."""
-    found = inference_handlers(parts)
-    runners = [Runner(parts.database, {name: found[name]}, parts.clock, name=name) for name in found]
-    runners[0].give_back_mine(socket.gethostname())
-    threads = [threading.Thread(target=r.serve, args=(stop,), name=f"reads-{n}") for n, r in enumerate(runners)]
+    """The film models, one read at a time: a second thread on a busy machine only makes both slow."""
+    _run(_serving([_runner(parts, inference_handlers(parts), "inference.read_study")], stop), stop)
+
+
+def run_ecg(parts: Parts, stop: threading.Event) -> None:
+    """One of several readers of ECGs: processes, because the engine's many small steps hold the interpreter's lock.  An
+    ECG waits for no film."""
+    handlers = _reading(parts, {"ecg": partial(read_ecg, profile=parts.settings.critical_profile)})
+    _run(_serving([_runner(parts, handlers, "inference.read_ecg")], stop), stop)
+
+
+def _runner(parts: Parts, handlers: Mapping[str, Handler], name: str) -> Runner:
+    return Runner(parts.database, {name: handlers[name]}, parts.clock, name=name)
+
+
+def _serving(runners: list[Runner], stop: threading.Event) -> list[threading.Thread]:
+    """A thread for each lane's jobs and one for its leases; what dead processes of this host had in hand is given back."""
+    host = socket.gethostname()
+    threads = [threading.Thread(target=r.serve, args=(stop,), name=f"lane-{n}") for n, r in enumerate(runners)]
     threads += [threading.Thread(target=r.serve_housekeeping, args=(stop,), daemon=True) for r in runners]
-    _run(threads, stop)
+    give_back = partial(runners[0].give_back_mine, host)
+    return [threading.Thread(target=_once, args=("give back", stop, give_back), daemon=True), *threads]
+
+
+def _once(loop: str, stop: threading.Event, work: Callable[[], object]) -> None:
+    """Until it was done once, whatever it meets before: nothing else waits for it."""
+    loops.keep(loop, stop, lambda _: work(), within_s=_ONCE_WITHIN_S, once=True)
 
 
 def _run(threads: list[threading.Thread], stop: threading.Event) -> None:

@@ -155,6 +155,10 @@ RULES: dict[str, Rule] = {
     "GET /access": on(Act.ACCESS_CHANGE, thing=""),
     "POST /access/people/{login}/unlock": on(Act.ACCESS_CHANGE, thing="", misses=True),
     "POST /access/tokens/{token_id}/revoke": on(Act.ACCESS_CHANGE, thing="", misses=True),
+    "GET /jobs": on(Act.JOBS_VIEW, thing=""),
+    "GET /api/jobs": on(Act.JOBS_VIEW, thing=""),
+    "POST /jobs/{job_id}/retry": on(Act.JOB_DECIDE, thing="", misses=True),
+    "POST /jobs/{job_id}/dismiss": on(Act.JOB_DECIDE, thing="", misses=True),
     "GET /audit": on(Act.AUDIT_VIEW, thing=""),
     "POST /audit/verify": on(Act.AUDIT_VIEW, thing=""),
     "GET /ecg/sheet/{clinic_id}/{study_uid}": on(Act.STUDY_VIEW, misses=True),
@@ -277,7 +281,7 @@ def _film(parts: Parts, clinic: str, name: str) -> dict[str, str]:
     return {
         "study": str(header.StudyInstanceUID), "study_uid": str(header.StudyInstanceUID),
         "series": str(header.SeriesInstanceUID), "sop": str(header.SOPInstanceUID), "clinic_id": clinic,
-        "version": "1", "alert_id": "none", "task_id": "none", "read_id": "none", "finding_key": "none",
+        "version": "1", "alert_id": "none", "job_id": "1", "task_id": "none", "read_id": "none", "finding_key": "none",
         "sha256": "0" * 64, "numbers": "1", "number": "1", "path": "00091001", "name": "clinics", "token": "none",
         "login": "nobody", "token_id": "none",
     }  # fmt: skip

@@ -6,6 +6,7 @@ Handlers load the state and decide; each may run twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,10 +18,10 @@ from center.errors import Invalid, WrongState
 from center.events import CaseExtended, CaseOpened
 from center.identity import Actor, CaseId, system_for
 from center.jobs import Job
-from center.patients import age_on, is_placeholder, same_person
+from center.patients import OtherIdentity, age_on, is_placeholder
 from center.permits import Act
 from center.ports import StoredRead, StudySummary
-from worklist import leases, lifecycle, moves, routing, store, tasks
+from worklist import leases, lifecycle, moves, routing, store, tasks, whose
 from worklist.lifecycle import FINISHED, OPEN_STATES, CaseMove, CaseState
 from worklist.parts import Parts
 from worklist.records import CaseRow, MachineFlag, Request
@@ -34,6 +35,8 @@ _opened = observe.counter("helan_worklist_cases_opened_total", "Cases opened", (
 
 #: How long a request waits for its study when only the patient's number ties them.
 REQUEST_WAITS = timedelta(days=7)
+#: So many other identities are kept beside a case's own.
+_MOST_OTHERS = 5
 
 
 # ---------------------------------------------------------------- opening
@@ -50,7 +53,7 @@ def open_case(parts: Parts, job: Job) -> None:
         if row is None:  # another run of this handler was quicker
             return
         moves.begin(work, row, parts.clock.now())
-        row = attach_request(parts, work, store.case(work, row.case_id, locked=True), _waiting_request(work, study))
+        row = _match_waiting(parts, work, store.case(work, row.case_id, locked=True), study)
         row = _machine_says(parts, work, row, made_before)
         row = moves.move(work, row, CaseMove.ENQUEUE, parts.clock.now())
         start_clocks(parts, work, row)
@@ -67,7 +70,7 @@ def _insert(parts: Parts, work: Work, study: StudySummary) -> CaseRow | None:
     reading = work.one(SQL["reading_clinic"], clinic_id=study.clinic_id, service=service.value, now=now)
     columns = store.copies(study)
     timing = store.timing(work, study.clinic_id, parts.timing, now)
-    flags = {"request_missing"} | ({"identity_unconfirmed"} if study.identity_notes else set())
+    flags = {"request_missing"} | _doubt(study, study.others)
     made = work.one(
         SQL["insert_case"], clinic_id=study.clinic_id, case_id=parts.identifiers.new(),
         case_no=_case_no(work, now, clinic), study_uid=study.study_uid, service=service.value,
@@ -76,7 +79,8 @@ def _insert(parts: Parts, work: Work, study: StudySummary) -> CaseRow | None:
         due_at=routing.due_at(timing, service, columns["modality"], Urgency.ROUTINE, completed),
         arrived_at=study.first_arrival_at, completed_at=completed, patient_age_years=_age(study),
         exam=study.description, accession=study.accession, referring=study.referring, question=study.questions,
-        history="", flags=sorted(flags), generation=max(study.generation, 1), now=now, **columns,
+        history="", flags=sorted(flags), others=work.json(whose.as_json(study.others)), generation=max(study.generation, 1),
+        now=now, **columns,
     )  # fmt: skip
     return None if made is None else store.case(work, made["case_id"], locked=True)
 
@@ -95,13 +99,31 @@ def _age(study: StudySummary) -> int | None:
 
 
 # ---------------------------------------------------------------- requests
-def _waiting_request(work: Work, study: StudySummary) -> Request | None:
-    found = work.one(
-        SQL["waiting_request"], clinic_id=study.clinic_id, accession=study.accession, study_uid=study.study_uid,
+def _match_waiting(parts: Parts, work: Work, row: CaseRow, study: StudySummary) -> CaseRow:
+    """The case with the request that waits for it. One that shares only the number, and names another person, is not
+    attached: his question is not this patient's; the case says so."""
+    found = work.all(
+        SQL["waiting_requests"], clinic_id=study.clinic_id, accession=study.accession, study_uid=study.study_uid,
         local_id=study.patient.local_id, placeholder=is_placeholder(study.patient.local_id),
         since=study.first_arrival_at - REQUEST_WAITS,
     )  # fmt: skip
-    return None if found is None else store.request_from(found)
+    waiting = [store.request_from(r) for r in found]
+    fits = next((r for r in waiting if whose.names_it(r, row) or whose.of_request(r.form, row) is None), None)
+    if fits is not None:
+        return attach_request(parts, work, row, fits)
+    return doubt_request(parts, work, row, waiting[0]) if waiting else row
+
+
+def doubt_request(parts: Parts, work: Work, row: CaseRow, request: Request) -> CaseRow:
+    """The case with whom a request under its patient's number names; the request goes on waiting."""
+    other = whose.of_request(request.form, row)
+    if other is None or other in row.others:
+        return row
+    return moves.note(
+        work, row, "request_names_another", parts.clock.now(), detail={"request_id": request.request_id},
+        others=work.json(whose.as_json((*row.others, other)[:_MOST_OTHERS])),
+        flags=row.flags | {"identity_unconfirmed"}, facts_n=row.facts_n + 1,
+    )  # fmt: skip
 
 
 def attach_request(parts: Parts, work: Work, row: CaseRow, request: Request | None) -> CaseRow:
@@ -115,8 +137,11 @@ def attach_request(parts: Parts, work: Work, row: CaseRow, request: Request | No
         Priority(row.urgency, row.due_at), wanted, timing, row.service, row.modality, row.completed_at
     )
     flags = row.flags - {"request_missing"}
-    if not same_person(form.name, form.birth_date, row.patient_name, row.patient_birth_date):
+    other = whose.of_request(form, row)
+    if other is not None:  # nothing of another person's is filled in
         flags |= {"identity_unconfirmed"}
+        form = replace(form, birth_date=None, sex="", age_years=None)
+    others = (*row.others, other) if other is not None and other not in row.others else row.others
     birth_date = row.patient_birth_date or form.birth_date
     age = row.patient_age_years if row.patient_age_years is not None else age_on(birth_date, row.completed_at.date())
     columns: dict[str, Any] = {
@@ -130,6 +155,7 @@ def attach_request(parts: Parts, work: Work, row: CaseRow, request: Request | No
         "patient_age_years": age if age is not None else form.age_years,
         "patient_sex": row.patient_sex or form.sex,
         "flags": flags,
+        "others": work.json(whose.as_json(others[:_MOST_OTHERS])),
         "urgency": priority.urgency,
         "due_at": priority.due_at,
         "facts_n": row.facts_n + 1,
@@ -168,12 +194,13 @@ def extend_case(parts: Parts, job: Job) -> None:
         now = parts.clock.now()
         columns: dict[str, Any] = {
             "generation": generation,
-            "images": study.instances,
+            "images": study.images,
             "modality": "/".join(sorted(study.modalities)),
             "facts_n": row.facts_n + 1,
+            **_identity(work, row, study),
         }
         if row.state is CaseState.READING:
-            columns["flags"] = row.flags | {"late_images"}
+            columns["flags"] = columns["flags"] | {"late_images"}
         elif row.state in OPEN_STATES:
             columns["seen_generation"] = generation
         row = moves.note(work, row, "images_added", now, detail={"generation": generation}, **columns)
@@ -198,6 +225,26 @@ def see_images(parts: Parts, actor: Actor, case_id: CaseId, token: str, generati
 
 
 # ---------------------------------------------------------------- identity
+def _doubt(study: StudySummary, others: Sequence[OtherIdentity]) -> frozenset[str]:
+    return frozenset({"identity_unconfirmed"} if study.identity_notes or others else ())
+
+
+def _identity(work: Work, row: CaseRow, study: StudySummary) -> dict[str, Any]:
+    """What a case copies of whom its study is of, as more is known of it; what the request said of him stays."""
+    copied = store.copies(study)
+    asked = [o for o in row.others if o.source == "request"]
+    others = (*study.others, *asked)[:_MOST_OTHERS]
+    doubt = _doubt(study, others) | (row.flags & {"identity_unconfirmed"})  # only a person takes it back
+    return {
+        **{k: copied[k] for k in ("patient_id", "patient_name", "patient_pinyin", "patient_local_id")},
+        "patient_sex": study.patient.sex or row.patient_sex,
+        "patient_birth_date": study.patient.birth_date or row.patient_birth_date,
+        "patient_age_years": _age(study) if study.patient.birth_date else row.patient_age_years,
+        "others": work.json(whose.as_json(others)),
+        "flags": row.flags | doubt,
+    }
+
+
 def on_identity_corrected(parts: Parts, job: Job) -> None:
     """On IdentityCorrected: the list's copies follow; where a report is signed, a reader decides."""
     clinic, study_uid = job.clinic_id, str(job.payload["study_uid"])
@@ -206,20 +253,44 @@ def on_identity_corrected(parts: Parts, job: Job) -> None:
         row = store.case_of_study(work, clinic, study_uid, locked=True)
         if row is None:
             return
-        flags = row.flags - {"identity_unconfirmed"} | ({"identity_unconfirmed"} if study.identity_notes else set())
-        columns = store.copies(study) | {"patient_age_years": _age(study), "flags": flags, "facts_n": row.facts_n + 1}
-        same = all(getattr(row, k, None) == v for k, v in columns.items() if k.startswith("patient_"))
-        if same and flags == row.flags:
+        flags = row.flags - {"identity_unconfirmed"} | _doubt(study, study.others)
+        copies: dict[str, Any] = store.copies(study) | {"patient_age_years": _age(study)}
+        same = all(getattr(row, k, None) == v for k, v in copies.items() if k.startswith("patient_"))
+        if same and flags == row.flags and row.others == study.others:
             return
         now = parts.clock.now()
-        row = moves.note(work, row, "identity_corrected", now, detail={"number": job.payload["number"]}, **columns)
+        columns: dict[str, Any] = copies | {"flags": flags, "others": work.json(whose.as_json(study.others))}
+        row = moves.note(
+            work, row, "identity_corrected", now, detail={"number": job.payload["number"]}, facts_n=row.facts_n + 1,
+            **columns,
+        )  # fmt: skip
         if "request_missing" in row.flags and row.state in OPEN_STATES:
-            row = attach_request(parts, work, row, _waiting_request(work, study))
+            row = _match_waiting(parts, work, row, study)
             start_clocks(parts, work, row)
         if row.version:
             timing = store.timing(work, clinic, parts.timing, now)
             due = now + timedelta(minutes=timing.late_images_minutes(row.urgency))
             tasks.open_task(parts, work, row, "identity", str(job.payload["number"]), due)
+
+
+def on_identity_doubted(parts: Parts, job: Job) -> None:
+    """On IdentityDoubted: another study under the same number names another person, or no longer does; what this case
+    itself is of stays."""
+    clinic, study_uid = job.clinic_id, str(job.payload["study_uid"])
+    study = parts.studies.summary(system_for(clinic), clinic, study_uid)
+    with parts.database.transaction(system_for(clinic)) as work:
+        row = store.case_of_study(work, clinic, study_uid, locked=True)
+        if row is None or row.state is CaseState.CANCELLED:
+            return
+        others = (*study.others, *(o for o in row.others if o.source == "request"))[:_MOST_OTHERS]
+        flags = row.flags - {"identity_unconfirmed"} | _doubt(study, others)
+        if flags == row.flags and others == row.others:
+            return
+        event = "identity_doubted" if others else "identity_clear"
+        moves.note(
+            work, row, event, parts.clock.now(), flags=flags, others=work.json(whose.as_json(others)),
+            facts_n=row.facts_n + 1,
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- the machine

@@ -104,12 +104,12 @@ select pg_advisory_xact_lock(hashtext('matching ' || %(clinic_id)s));
 insert into worklist."case" (clinic_id, case_id, case_no, study_uid, service, reading_clinic, state, urgency, due_at,
   arrived_at, completed_at, patient_id, patient_name, patient_pinyin, patient_local_id, patient_sex, patient_birth_date,
   patient_age_years, modality, exam, body_part, laterality, images, study_at, accession, referring, question, history,
-  flags, generation, seen_generation, created_at)
+  flags, others, generation, seen_generation, created_at)
 values (%(clinic_id)s, %(case_id)s, %(case_no)s, %(study_uid)s, %(service)s, %(reading_clinic)s, %(state)s,
   %(urgency)s, %(due_at)s, %(arrived_at)s, %(completed_at)s, %(patient_id)s, %(patient_name)s, %(patient_pinyin)s,
   %(patient_local_id)s, %(patient_sex)s, %(patient_birth_date)s, %(patient_age_years)s, %(modality)s, %(exam)s,
   %(body_part)s, %(laterality)s, %(images)s, %(study_at)s, %(accession)s, %(referring)s, %(question)s, %(history)s,
-  %(flags)s, %(generation)s, %(generation)s, %(now)s)
+  %(flags)s, %(others)s, %(generation)s, %(generation)s, %(now)s)
 on conflict (clinic_id, study_uid) do nothing returning case_id;
 
 -- next_case_number: counts up over all clinics; gaps don't matter
@@ -150,7 +150,7 @@ on conflict (clinic_id, accession) where accession <> '' do nothing returning re
 -- request_by_id: the request that a case was matched with
 select * from worklist.request where clinic_id = %(clinic_id)s and request_id = %(request_id)s;
 
--- waiting_request: what a study that has just come was asked for by: its own number first, then the study it was
+-- waiting_requests: what a study that has just come was asked for by: its own number first, then the study it was
 -- written for, then the latest of the same patient that waits
 select * from worklist.request
 where clinic_id = %(clinic_id)s and case_id is null and (
@@ -159,12 +159,12 @@ where clinic_id = %(clinic_id)s and case_id is null and (
     or (not %(placeholder)s and accession = '' and study_uid = '' and local_id <> '' and local_id = %(local_id)s
       and written_at > %(since)s))
 order by (accession <> '' and accession = %(accession)s) desc, (study_uid <> '') desc, written_at desc
-limit 1 for update;
+limit 20 for update;
 
 -- attach_request: the request has found its case
 update worklist.request set case_id = %(case_id)s where clinic_id = %(clinic_id)s and request_id = %(request_id)s;
 
--- case_without_request: the case that a request just written was meant for
+-- cases_without_request: the cases that a request just written may be meant for, the likeliest first
 select c.*, k.name as clinic_name, k.name_en as clinic_name_en
 from worklist."case" c join center.clinic k using (clinic_id)
 where c.clinic_id = %(clinic_id)s and c.request_id is null and c.state <> 'cancelled' and (
@@ -173,7 +173,7 @@ where c.clinic_id = %(clinic_id)s and c.request_id is null and c.state <> 'cance
     or (%(study_uid)s = '' and %(accession)s = '' and %(local_id)s <> '' and not %(placeholder)s
       and c.patient_local_id = %(local_id)s and c.completed_at > %(since)s
       and c.state in ('triaged', 'queued', 'leased', 'reading')))
-order by c.completed_at desc limit 1 for update of c;
+order by c.completed_at desc limit 20 for update of c;
 
 -- requests_waiting: requests whose study has not come, latest first (index request_waits)
 select * from worklist.request where clinic_id = %(clinic_id)s and case_id is null
@@ -450,3 +450,10 @@ where clinic_id = %(clinic_id)s and case_id = %(case_id)s and kind = %(kind)s an
 -- viewed_lately: he looked at it within the last ten minutes (index audit_clinic)
 select 1 as seen from center.audit where clinic_id = %(clinic_id)s and at > now() - interval '10 minutes'
   and person_id = %(person_id)s and act = %(act)s and thing = %(thing)s limit 1;
+
+-- cases_about: numbers and studies of cases that are named by id, study or delivery; no patient
+select c.case_id, c.case_no, c.study_uid, d.delivery_id from worklist."case" c
+left join worklist.delivery d on d.clinic_id = c.clinic_id and d.case_id = c.case_id and d.delivery_id = any(%(deliveries)s)
+where c.case_id = any(%(cases)s) or c.study_uid = any(%(studies)s) or c.case_id in (
+  select case_id from worklist.delivery where delivery_id = any(%(deliveries)s))
+limit 2000;

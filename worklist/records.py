@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from center.codes import Service, Urgency
 from center.identity import CaseId, ClinicId, LeaseToken
+from center.patients import OtherIdentity
 from center.ports import StoredRead, StudySummary
 from worklist.lifecycle import AlertState, CaseMove, CaseState, DeliveryState, ReportState
 from worklist.sheet import Text
@@ -117,6 +118,7 @@ class CaseRow:
     receipted_at: datetime | None
     amend_reason: str = ""
     lease_token: str = field(default="", repr=False)
+    others: tuple[OtherIdentity, ...] = ()  # whom else something names; patient_* are what its own images say
 
     def held_at(self, now: datetime) -> bool:
         """Somebody holds a lease that has not ended."""
@@ -456,13 +458,17 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """automatic: the center phones and texts by itself; False: a person must."""
+    """automatic: the center phones and texts by itself; False: a person must.
+
+    stuck: jobs of the center that failed again and again.
+    """
 
     cases: tuple[BoardRow, ...]
     tasks: tuple[Task, ...]
     alerts: tuple[Alert, ...]
     at: datetime
     automatic: bool
+    stuck: int = 0
 
 
 @dataclass(frozen=True, slots=True)

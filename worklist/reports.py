@@ -19,7 +19,7 @@ from center.events import ReportSigned
 from center.identity import Actor, CaseId, ClinicId, system_for
 from center.permits import Act, permitted
 from center.ports import SealedReport, Signature, StoredRead
-from worklist import drafts, leases, lifecycle, moves, qr, routing, store, tasks
+from worklist import drafts, leases, lifecycle, moves, qr, routing, store, tasks, whose
 from worklist.lifecycle import CaseMove, CaseState, DeliveryMove, DeliveryState, ReportMove, ReportState
 from worklist.parts import Parts
 from worklist.records import CaseRow, DraftContent, GateItem, Lease, Preview, ReportVersion, Signed, Verdict
@@ -204,7 +204,9 @@ def _machine_lines(reads: Sequence[StoredRead], verdicts: Sequence[Verdict]) -> 
 def _notes(row: CaseRow) -> tuple[Text, ...]:
     if "identity_unconfirmed" not in row.flags:
         return ()
-    return (Text("患者身份待核。", "The patient's identity is unconfirmed."),)
+    said = whose.conflict(row)
+    doubt = Text("患者身份待核。", "The patient's identity is unconfirmed.")
+    return (doubt,) if said is None else (Text(doubt.zh + said.zh, f"{doubt.en} {said.en}"),)
 
 
 # ---------------------------------------------------------------- signing

@@ -12,7 +12,7 @@ from center.errors import Invalid, WrongState
 from center.identity import Actor, ClinicId
 from center.patients import is_placeholder
 from center.permits import Act, Thing, permit, permitted
-from worklist import cases, store
+from worklist import cases, store, whose
 from worklist.lifecycle import OPEN_STATES
 from worklist.parts import Parts
 from worklist.records import CaseRow, ReportNotice, ReportVersion, Request, RequestForm, UploadRow
@@ -47,16 +47,19 @@ def write(parts: Parts, actor: Actor, clinic_id: ClinicId, form: RequestForm) ->
 
 def _match(parts: Parts, work: Work, request: Request) -> None:
     form = request.form
-    found = work.one(
-        SQL["case_without_request"], clinic_id=request.clinic_id, study_uid=form.study_uid, accession=form.accession,
+    found = work.all(
+        SQL["cases_without_request"], clinic_id=request.clinic_id, study_uid=form.study_uid, accession=form.accession,
         local_id=form.local_id, placeholder=is_placeholder(form.local_id),
         since=request.written_at - cases.REQUEST_WAITS,
     )  # fmt: skip
-    if found is None:
-        return
-    row = cases.attach_request(parts, work, store.case_from(found), request)
-    if row.state in OPEN_STATES:
-        cases.start_clocks(parts, work, row)
+    rows = [store.case_from(r) for r in found]
+    row = next((r for r in rows if whose.names_it(request, r) or whose.of_request(form, r) is None), None)
+    if row is not None:
+        row = cases.attach_request(parts, work, row, request)
+        if row.state in OPEN_STATES:
+            cases.start_clocks(parts, work, row)
+    elif rows:
+        cases.doubt_request(parts, work, rows[0], request)
 
 
 def _request(work: Work, clinic_id: str, request_id: str) -> Request:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from center.codes import Urgency
-from center.identity import Actor, CaseId, ClinicId
+from center.database import Row
+from center.identity import SYSTEM, Actor, CaseId, ClinicId
 from center.jobs import Handler
 from center.ports import Grant, SealedReport
 from worklist import (
@@ -51,6 +52,7 @@ from worklist.records import (
     Task,
     UploadRow,
 )
+from worklist.store import SQL
 from worklist.templates import ReportTemplate, templates_for
 
 #: Which of this room's handlers run on which kind of event; wiring merges the rooms' tables.
@@ -58,6 +60,7 @@ SUBSCRIPTIONS: dict[str, tuple[str, ...]] = {
     "StudyCompleted": ("worklist.open_case",),
     "StudyExtended": ("worklist.extend_case",),
     "IdentityCorrected": ("worklist.identity_corrected",),
+    "IdentityDoubted": ("worklist.identity_doubted",),
     "PreliminaryReadMade": ("worklist.on_read",),
     "ReportSigned": ("worklist.seal",),
     "ReportSealed": ("worklist.start_deliveries",),
@@ -81,6 +84,7 @@ class Worklist:
             "worklist.open_case": lambda job: cases.open_case(p, job),
             "worklist.extend_case": lambda job: cases.extend_case(p, job),
             "worklist.identity_corrected": lambda job: cases.on_identity_corrected(p, job),
+            "worklist.identity_doubted": lambda job: cases.on_identity_doubted(p, job),
             "worklist.on_read": lambda job: cases.on_read(p, job),
             "worklist.lapse": lambda job: leases.lapse(p, job),
             "worklist.seal": lambda job: sealing.seal(p, job),
@@ -297,6 +301,13 @@ class Worklist:
     def finish_task(self, actor: Actor, task_id: str, reason: str) -> None:
         """Done, and how. A phone task for a delivery counts as handed over."""
         tasks.finish(self._parts, actor, task_id, reason)
+
+    def cases_about(
+        self, clinic_ids: Sequence[str], *, cases: Sequence[str], studies: Sequence[str], deliveries: Sequence[str]
+    ) -> Sequence[Row]:
+        """For administration: case_id, case_no, study_uid and delivery_id of what is named; no patient."""
+        with self._parts.database.transaction(SYSTEM, (ClinicId(c) for c in clinic_ids)) as work:
+            return work.all(SQL["cases_about"], cases=list(cases), studies=list(studies), deliveries=list(deliveries))
 
     # ------------------------------------------------------------ ports and the public page
     def through_case(self, actor: Actor, case_id: CaseId) -> Grant:

@@ -13,6 +13,7 @@ from center.database import Queries, Row, Work
 from center.errors import NotFound
 from center.identity import Actor, CaseId, ClinicId
 from center.ports import StudySummary
+from worklist import whose
 from worklist.lifecycle import AlertState, CaseState, DeliveryState, ReportState
 from worklist.records import (
     Alert,
@@ -45,7 +46,7 @@ _CASE_COLUMNS = frozenset(
         "lease_active_at", "events_n", "opened_at", "final_at", "delivered_at", "receipted_at", "closed_at",
         "request_id", "patient_id", "patient_name", "patient_pinyin", "patient_local_id", "patient_sex",
         "patient_birth_date", "patient_age_years", "modality", "exam", "body_part", "laterality", "images", "study_at",
-        "accession", "referring", "question", "history",
+        "accession", "referring", "question", "history", "others",
     }
 )  # fmt: skip
 
@@ -84,7 +85,7 @@ def case_from(row: Row) -> CaseRow:
         lease_by_name=row["lease_by_name"] or "", lease_since=row["lease_since"], lease_until=row["lease_until"],
         opened_at=row["opened_at"], final_at=row["final_at"], delivered_at=row["delivered_at"],
         receipted_at=row["receipted_at"], amend_reason=row["amend_reason"],
-        lease_token=row["lease_token"] or "",
+        lease_token=row["lease_token"] or "", others=whose.from_json(row["others"]),
     )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def copies(study: StudySummary) -> dict[str, Any]:
         "modality": "/".join(sorted(study.modalities)),
         "body_part": study.body_part,
         "laterality": study.laterality,
-        "images": study.instances,
+        "images": study.images,
         "study_at": study.study_at.isoformat() if study.study_at else "",
     }
 

@@ -7,8 +7,8 @@ by ``center.errors``.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from center.errors import Failure, Mismatched, Unavailable
 from center.identity import SYSTEM
 from center.ports import Provenance, Quarantined
 from dicom_gateway.associations import Associations, Peer, Peers
+from dicom_gateway.dimse.staging import Staged, stage_in
 from dicom_gateway.file_head import IMPLEMENTATION_UID, IMPLEMENTATION_VERSION, file_meta
 from dicom_gateway.ingest import Door
 from dicom_gateway.spool import SLAB_BYTES
@@ -69,15 +70,18 @@ class Receiver:
     """The SCP. ``start`` returns when it listens; ``stop`` ends open associations in an orderly way."""
 
     def __init__(
-        self, door: Door, peers: Peers, associations: Associations, ae_title: str, host: str, port: int, scratch: Path
-    ) -> None:
+        self, door: Door, peers: Peers, associations: Associations, ae_title: str, host: str, port: int, scratch: Path,
+        own_title: str = "",
+    ) -> None:  # fmt: skip
         self._door = door
         self._peers = peers
+        self._own_title = own_title  # by which the center itself asks whether the door answers; it may only ask
         self._associations = associations
         self._address = (host, port)
         self._sessions: dict[Any, _Session] = {}
         self._scratch = scratch
         self._server: Any = None
+        self._accepting: list[threading.Thread] = []
         self._stop = threading.Event()
         _config.UNRESTRICTED_STORAGE_SERVICE = True
         _config.STORE_RECV_CHUNKED_DATASET = True
@@ -99,8 +103,8 @@ class Receiver:
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self._scratch.glob("*.dcm"):  # of a process that died mid-object: never acknowledged
             left.unlink(missing_ok=True)
-        # The library stages arriving data sets in the temporary folder: ours, beside the spool.
-        tempfile.tempdir = str(self._scratch)
+        stage_in(self._scratch)
+        before = set(threading.enumerate())
         self._server = self._ae.start_server(
             self._address,
             block=False,
@@ -117,8 +121,14 @@ class Receiver:
                 (evt.EVT_C_STORE, self._store),
             ],
         )
+        self._accepting = [t for t in threading.enumerate() if t not in before and t.name.startswith("AcceptorServer")]
         threading.Thread(target=self._associations.serve, args=(self._stop,), daemon=True).start()
         log.info("dimse.listening", host=self._address[0], port=self.port, ae_title=self._ae.ae_title)
+
+    @property
+    def listens(self) -> bool:
+        """The thread that takes connections lives."""
+        return any(thread.is_alive() for thread in self._accepting)
 
     def stop(self) -> None:
         self._stop.set()
@@ -142,6 +152,8 @@ class Receiver:
         title, address = str(request.primitive.calling_ae_title).strip(), str(request.address)
         try:
             peer = self._peers.caller(title, address)
+            if self._own_title and hmac.compare_digest(title.encode(), self._own_title.encode()):
+                return  # without a session nothing is stored
             if peer is None:
                 verdict.stranger = True
                 _rejected.labels("stranger").inc()
@@ -204,6 +216,9 @@ class Receiver:
 def _data_set(event: evt.Event) -> Iterator[bytes]:
     """The data set's bytes as they came on the wire."""
     request: Any = event.request
+    file_of = getattr(request, "_dataset_file", None)
+    if isinstance(file_of, Staged):
+        file_of.check()
     staged = getattr(request, "_dataset_path", None)
     if staged is None:
         raw = request.DataSet or BytesIO()

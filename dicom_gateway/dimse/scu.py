@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from enum import StrEnum
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -26,11 +27,21 @@ _PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 
+class Knock(StrEnum):
+    """What became of a C-ECHO.  STRANGER: refused because our title is not known; REFUSED: for another reason."""
+
+    ANSWERED = "answered"
+    STRANGER = "stranger"
+    REFUSED = "refused"
+    SILENT = "silent"
+
+
 class Sender:
     """One association a call; never raises for what the peer does."""
 
-    def __init__(self, ae_title: str) -> None:
+    def __init__(self, ae_title: str, timeout_s: float = TIMEOUT_S) -> None:
         self._ae_title = ae_title
+        self._timeout_s = timeout_s
 
     def store(self, aet: str, host: str, port: int, raw: bytes) -> SendOutcome:
         """One C-STORE of one Part 10 file."""
@@ -74,12 +85,30 @@ class Sender:
             association.release()
         return _outcome(answer)
 
+    def knock(self, aet: str, host: str, port: int) -> Knock:
+        """C-ECHO, and how far it came."""
+        ae = self._entity()
+        ae.add_requested_context(Verification)
+        try:
+            association = ae.associate(host, port, ae_title=aet)
+        except (OSError, RuntimeError, ValueError):
+            return Knock.SILENT
+        if not association.is_established:
+            return _refused(association)
+        try:
+            answer = association.send_c_echo()
+        except (ValueError, RuntimeError):
+            return Knock.SILENT
+        finally:
+            association.release()
+        return Knock.ANSWERED if getattr(answer, "Status", None) == 0x0000 else Knock.REFUSED
+
     def _entity(self) -> AE:
         ae = AE(ae_title=self._ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION
-        ae.connection_timeout = 10
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
+        ae.connection_timeout = min(10, self._timeout_s)
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._timeout_s
         return ae
 
 
@@ -93,6 +122,14 @@ def _send(association: Association, raw: bytes, header: Header) -> Dataset:
         file.write(memoryview(raw)[header.dataset_offset :])
         file.flush()
         return association.send_c_store(file.name)
+
+
+def _refused(association: object) -> Knock:
+    if not getattr(association, "is_rejected", False):
+        return Knock.SILENT
+    answer: Any = getattr(association, "acceptor", None)
+    reason = getattr(answer.primitive, "result_source", None), getattr(answer.primitive, "diagnostic", None)
+    return Knock.STRANGER if reason == (1, 3) else Knock.REFUSED  # PS3.8 9.3.4: calling AE title not recognized
 
 
 def _no_association(association: object, syntax: str) -> SendOutcome:

@@ -7,16 +7,18 @@ representative beat, a series derived from it, is left alone.  A sample is origi
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from center.errors import Invalid
+from center.errors import Invalid, Unreadable
 from center.reads import Reason
 from ecg.formats.dicom import WaveformIdentity
-from ecg.formats.kinds import left_out
+from ecg.formats.in_time import joined
+from ecg.formats.kinds import IN_TURN, left_out
 from ecg.formats.leads import (
     MAX_FS_HZ,
     MIN_FS_HZ,
@@ -68,27 +70,13 @@ _LOCAL: Final = ("MDC_ECG_BEAT", "MDC_ECG_WAVC", "MDC_ECG_RHYTHM_WAVC")
 def read_aecg(content: bytes, file: str = "ECG") -> EcgSignal:
     """The recording in an aECG file.  Raises Unreadable."""
     root = parse_xml(content, file)
-    series, sequences, issues = _longest(root, file)
-    increment_s, head = _timing(sequences, file)
-    leads: list[StoredLead] = []
-    unscaled: list[str] = []
-    for sequence in sequences.all("component/sequence"):
-        code = _code(sequence)
-        if code.startswith("TIME_"):
-            continue
-        lead = _lead(sequence, code, file)
-        if isinstance(lead, StoredLead):
-            leads.append(lead)
-        elif lead:
-            unscaled.append(lead)
-    if unscaled and not leads:
-        raise unreadable(
-            file,
-            f"的导联 {', '.join(unscaled[:8])} 没有可用的比例（scale），无法换算为毫伏",
-            f"gives no usable scale for lead {', '.join(unscaled[:8])}, so it cannot be shown in millivolts",
-            expected="scale and origin in uV, mV or nV",
-        )
-    issues += left_out(unscaled, "没有可用的比例（scale）", "no usable scale")
+    series, sequences, others = _longest(root, file)
+    increment_s, head, _ = _timing(sequences, file)
+    leads, issues = _leads(sequences, file)
+    if others:
+        together = _in_turn(sequences, others, increment_s, file)
+        issues += (IN_TURN,) if together else (_other_segments(len(others) + 1),)
+        leads, head = together or (leads, head)
     fs_hz = 1 / increment_s
     person = root.find(f"{_SUBJECT}/subjectdemographicperson") or Element("")
     return recording(
@@ -110,8 +98,53 @@ def read_aecg(content: bytes, file: str = "ECG") -> EcgSignal:
     )
 
 
-def _longest(root: Element, file: str) -> tuple[Element, Element, tuple[Reason, ...]]:
-    """The series and the sequence set with most samples, and what to say of others beside it."""
+def _leads(sequences: Element, file: str) -> tuple[list[StoredLead], tuple[Reason, ...]]:
+    """The leads of a sequence set, and what to say of those without a scale.  Raises Unreadable where none has one."""
+    leads: list[StoredLead] = []
+    unscaled: list[str] = []
+    for sequence in sequences.all("component/sequence"):
+        code = _code(sequence)
+        if code.startswith("TIME_"):
+            continue
+        lead = _lead(sequence, code, file)
+        if isinstance(lead, StoredLead):
+            leads.append(lead)
+        elif lead:
+            unscaled.append(lead)
+    if unscaled and not leads:
+        raise unreadable(
+            file,
+            f"的导联 {', '.join(unscaled[:8])} 没有可用的比例（scale），无法换算为毫伏",
+            f"gives no usable scale for lead {', '.join(unscaled[:8])}, so it cannot be shown in millivolts",
+            expected="scale and origin in uV, mV or nV",
+        )
+    return leads, left_out(unscaled, "没有可用的比例（scale）", "no usable scale")
+
+
+def _in_turn(
+    sequences: Element, others: Sequence[Element], increment_s: float, file: str
+) -> tuple[list[StoredLead], str] | None:
+    """All sequence sets in one time, and when the first began; None where they make no one recording."""
+    stretches: list[tuple[float, list[StoredLead]]] = []
+    heads: list[str] = []
+    for one in (sequences, *others):
+        try:
+            step_s, head, begin_s = _timing(one, file)
+            leads, wrong = _leads(one, file)
+        except Unreadable:
+            return None
+        if begin_s is None or wrong or abs(step_s - increment_s) > 1e-9:
+            return None
+        if len({lead.values_mv.size for lead in leads}) != 1:
+            return None
+        stretches.append((begin_s, leads))
+        heads.append(head)
+    together = joined(stretches, 1 / increment_s)
+    return None if together is None else (together, min(heads))
+
+
+def _longest(root: Element, file: str) -> tuple[Element, Element, list[Element]]:
+    """The series and the sequence set with most samples, and the other sets."""
     found = [
         (series, sequences)
         for series in root.all("component/series")
@@ -128,18 +161,14 @@ def _longest(root: Element, file: str) -> tuple[Element, Element, tuple[Reason, 
             expected="AnnotatedECG/component/series/component/sequenceSet",
         )
     series, sequences = max(found, key=lambda pair: sum(len(d.text) for d in pair[1].walk() if d.name == "digits"))
-    if len(found) == 1:
-        return series, sequences, ()
-    return (
-        series,
-        sequences,
-        (
-            Reason(
-                "other_segments",
-                zh=f"文件含 {len(found)} 段记录，只读取了最长的一段。",
-                en=f"The file holds {len(found)} stretches of recording; only the longest was read.",
-            ),
-        ),
+    return series, sequences, [other for _, other in found if other is not sequences]
+
+
+def _other_segments(count: int) -> Reason:
+    return Reason(
+        "other_segments",
+        zh=f"文件含 {count} 段记录，只读取了最长的一段。",
+        en=f"The file holds {count} stretches of recording; only the longest was read.",
     )
 
 
@@ -147,14 +176,19 @@ def _code(element: Element) -> str:
     return element.get("code@code")
 
 
-def _timing(sequences: Element, file: str) -> tuple[float, str]:
-    """Seconds from sample to sample, and when the first was taken (ISO 8601, empty for relative times)."""
+def _timing(sequences: Element, file: str) -> tuple[float, str, float | None]:
+    """Seconds from sample to sample; when the first was taken (ISO 8601, empty for relative times), and in seconds."""
     for sequence in sequences.all("component/sequence"):
         code, value = _code(sequence), sequence.find("value")
         if code.startswith("TIME_") and value is not None:
             seconds = _seconds(value.get("increment@value"), value.get("increment@unit"))
             if seconds is not None and 1 / MAX_FS_HZ <= seconds <= 1 / MIN_FS_HZ:
-                return seconds, instant(value.get("head@value")) if code == "TIME_ABSOLUTE" else ""
+                if code == "TIME_ABSOLUTE":
+                    head = instant(value.get("head@value"))
+                    return seconds, head, datetime.fromisoformat(head).timestamp() if head else None
+                begin, unit = number(value.get("head@value")), value.get("head@unit").lower() or "s"
+                per = _SECONDS_PER.get(unit)
+                return seconds, "", begin * per if begin is not None and per else None
             told = short(f"{value.get('increment@value')} {value.get('increment@unit')}")
             raise unreadable(
                 file,

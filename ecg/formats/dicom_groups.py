@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from center.reads import Reason
 from ecg.formats.dicom_write import EMG, EOG, SCALP_EEG, SLEEP_EEG
-from ecg.formats.kinds import left_out
+from ecg.formats.kinds import IN_TURN, left_out
 from ecg.formats.lead_codes import LEAD_OF_NUMBER
 from ecg.formats.leads import check_rate
 from ecg.formats.long_signal import Block
@@ -331,11 +331,6 @@ def _not_voltage_issue(name: str) -> Reason:
     )
 
 
-_IN_TURN: Final = Reason(
-    "recorded_in_turn",
-    zh="各导联先后分组记录，不是同时记录：按原时间显示。",
-    en="The leads were recorded in groups, one after another, and not at once; they are shown where they lie in time.",
-)
 _TIMES_UNKNOWN: Final = Reason(
     "group_times_unknown",
     zh="文件没有写明各组导联的时间，按组的先后顺序排列。",
@@ -434,7 +429,7 @@ def _starts(groups: Sequence[Group]) -> tuple[list[float], list[Reason]]:
         starts = [offset - min(known) for offset in known]
         if len(set(starts)) == 1:
             return starts, []
-        return starts, [_IN_TURN]
+        return starts, [IN_TURN]
     strip = max(range(len(groups)), key=lambda n: groups[n].seconds)
     others = [n for n in range(len(groups)) if n != strip]
     in_turn = sum(groups[n].seconds for n in others)
@@ -443,7 +438,7 @@ def _starts(groups: Sequence[Group]) -> tuple[list[float], list[Reason]]:
     for n in others if is_strip and len(others) > 1 else range(len(groups)):
         starts[n] = at
         at += groups[n].seconds
-    return starts, [_IN_TURN, _TIMES_UNKNOWN]
+    return starts, [IN_TURN, _TIMES_UNKNOWN]
 
 
 def _at_rate(group: Group, fs_hz: float, start: int, stop: int) -> Block:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,8 @@ _OPEN_ENDS_BYTES: Final = 16
 _IMPLEMENTATION_CLASS: Final = "2.25.209641350953317561905226938410972263041"
 _EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 
+#: Earlier than any ECG (Waller 1887): a placeholder of a recorder without a clock.
+_FIRST_YEAR: Final = 1887
 _MAX_NOTES: Final = 500
 _MAX_LEADS: Final = 24
 """Of a multiplex group of a General ECG (PS3.3 A.34.4)."""
@@ -156,11 +159,14 @@ def _check_median(median: EcgSignal, sop_class: str) -> None:
 def _when(signal: EcgSignal, identity: WaveformIdentity) -> datetime:
     text = identity.recorded_at or signal.recorded_at
     try:
-        return datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
+        at = None
+    if at is None or at.year < _FIRST_YEAR:
         raise Invalid(
             zh="不知道这份心电图的记录时间，请填写。", en="When this ECG was recorded is not known; please fill it in."
-        ) from None
+        )
+    return at
 
 
 def _storage_class(signal: EcgSignal, samples: int) -> str:
@@ -303,12 +309,13 @@ def _channel(lead: str, step_mv: float, middle_mv: float, filters: Filters, n: i
     channel.ChannelBaseline = _decimal(middle_mv * 1e3)
     channel.ChannelSampleSkew = "0"
     channel.WaveformBitsStored = 16
-    if filters.high_pass_hz is not None:
-        channel.FilterLowFrequency = _decimal(filters.high_pass_hz)
-    if filters.low_pass_hz is not None:
-        channel.FilterHighFrequency = _decimal(filters.low_pass_hz)
-    if filters.notch_hz is not None:
-        channel.NotchFilterFrequency = _decimal(filters.notch_hz)
+    for keyword, hz in (
+        ("FilterLowFrequency", filters.high_pass_hz),
+        ("FilterHighFrequency", filters.low_pass_hz),
+        ("NotchFilterFrequency", filters.notch_hz),
+    ):
+        if hz is not None and isfinite(hz) and hz >= 0:  # what a device wrote and is no frequency is left out
+            setattr(channel, keyword, _decimal(hz))
     return channel
 
 

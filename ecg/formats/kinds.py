@@ -71,3 +71,10 @@ def not_an_ecg(kind: str, but: Sequence[str] = ()) -> Reason:
         zh=f"{kind} 不是心电图：保留并显示，不作解读。",
         en=f"{kind} is not an ECG: kept and shown, not interpreted.",
     )
+
+
+IN_TURN: Final = Reason(
+    "recorded_in_turn",
+    zh="各导联先后分组记录，不是同时记录：按原时间显示。",
+    en="The leads were recorded in groups, one after another, and not at once; they are shown where they lie in time.",
+)

@@ -8,11 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from portal.house import Found, House, Level
+
 Row = Mapping[str, Any]  # a row of SQL, whose types the checker can't know
 
 #: What lists show at most; more is the command line's work.
 LIMIT = 500
-_DEEPEST = 3
 
 
 class Section(StrEnum):
@@ -183,32 +184,52 @@ def settings(shown: Mapping[str, str]) -> Table:
     )
 
 
-def health(report: Mapping[str, Any]) -> Table:
-    """What /health says, line by line."""
-    return table(("what", "value"), _lines(report, "", 0))
+def health(house: House) -> Table:
+    """What /health says, part by part, then the figures."""
+    return table(("what", "value"), _lines(house))
 
 
-def _lines(report: Mapping[str, Any], prefix: str, depth: int) -> Iterable[Sequence[Cell]]:
-    for name, value in report.items():
-        if isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from _lines(value, f"{prefix}{name}.", depth + 1)
-        else:
-            yield Cell(key=f"health.{prefix}{name}"), _measure(value, is_check=prefix == "checks.")
+def _lines(house: House) -> Iterable[Sequence[Cell | Sequence[Cell]]]:
+    yield Cell(key="health.status"), _LEVELS[house.status]
+    for found in house.parts:
+        yield Cell(key=f"health.checks.{found.part}"), _part(found)
+    facts: dict[str, object] = {**house.facts, **{f"jobs.{n}": v for n, v in house.jobs.items() if n != "lanes"}}
+    for name, value in facts.items():
+        yield Cell(key=f"health.{name}"), _figure(value)
+    lanes = house.jobs.get("lanes")
+    for name, seconds in sorted(lanes.items()) if isinstance(lanes, Mapping) else ():
+        yield [Cell(key="health.lane"), Cell(name, look="mono mute")], Cell(f"{seconds:.0f} s")
+    for beat in house.beats:
+        tone = "red" if beat.is_silent or beat.turned_s > beat.within_s else ""
+        yield (
+            [Cell(key="health.beat"), Cell(f"{beat.process} {beat.loop}", look="mono mute")],
+            Cell(f"{beat.turned_s:.0f} s", tone=tone, icon="warn" if tone else ""),
+        )
 
 
-def _measure(value: object, *, is_check: bool) -> Cell:
-    if value is True or value == "ok":
-        return Cell(key="well", tone="green", icon="ok")
+_LEVELS = {
+    "ok": Cell(key="well", tone="green", icon="ok"),
+    "warning": Cell(key="worth_a_look", tone="orange", icon="warn"),
+    "degraded": Cell(key="degraded", tone="orange", icon="warn"),
+    "down": Cell(key="down", tone="red", icon="warn"),
+}
+
+
+def _part(found: Found) -> Cell:
+    if found.level is Level.WELL:
+        return _LEVELS["ok"]
+    bad = found.level is Level.BAD
+    key = "not_well" if bad else "worth_a_look"
+    return Cell(found.zh, found.en, key=key, tone="red" if bad else "orange", icon="warn")
+
+
+def _figure(value: object) -> Cell:
+    if value is True:
+        return _LEVELS["ok"]
     if value is False:
         return Cell(key="nobody_called", tone="orange", icon="phone")
-    if value in ("degraded", "down"):
-        return Cell(key=str(value), tone="red" if value == "down" else "orange", icon="warn")
-    if is_check:
-        return Cell(str(value), key="not_well", tone="red", icon="warn")
     if isinstance(value, float) and value.is_integer():
         return Cell(str(int(value)))
-    if isinstance(value, list | tuple):
-        return Cell(" · ".join(str(v) for v in value))
     return Cell("" if value is None else str(value))
 
 

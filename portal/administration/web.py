@@ -18,6 +18,7 @@ from center.ports import Clock
 from center.web import Web
 from portal.administration import view
 from portal.administration.view import AdministrationView, Section, Table
+from portal.house import House
 
 if TYPE_CHECKING:
     from portal.parts import Parts
@@ -39,7 +40,7 @@ class Books:
     peers: Callable[[], Rows]
     quarantine: Callable[[Sequence[str]], Rows]
     models: Callable[[], Rows]
-    health: Callable[[], Mapping[str, Any]]
+    health: Callable[[], House]
 
 
 def router(web: Web, parts: Parts) -> APIRouter:
@@ -57,7 +58,7 @@ def books_of(parts: Parts) -> Books:
         peers=lambda: parts.gateway.register.all(limit=view.LIMIT + 1),
         quarantine=lambda clinics: parts.gateway.kept_aside(clinics, limit=view.LIMIT + 1),
         models=parts.reads.models,
-        health=parts.health,
+        health=parts.look,
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from center import postgres_driver as driver
 from center.clock import HeldClock
@@ -18,6 +20,7 @@ from center.events import Event, StudyCompleted
 from center.identity import SYSTEM, Actor, ClinicId, Membership, PersonId, system_for
 from center.jobs import LEASE_S, MAX_ATTEMPTS, WAITS_S, Job, Later, Runner
 from center.migrations import ROOMS, migrate, migrations
+from tests.makers.relay import relay
 
 SHIGOU, HELAN = ClinicId("shigou"), ClinicId("helan")
 
@@ -168,6 +171,57 @@ def test_a_database_that_is_away_is_unavailable_in_two_languages() -> None:
     finally:
         database.close()
     assert "数据库" in caught.value.zh and "database" in caught.value.en
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"])
+def test_what_was_cancelled_or_timed_out_is_unavailable_and_the_next_one_goes_on(
+    database: Database, emptied: dict[str, str], setting: str
+) -> None:
+    with driver.connect(emptied["helan_service"]) as other:
+        other.execute("lock table center.job in access exclusive mode")
+        with pytest.raises(Unavailable) as caught, database.transaction(SYSTEM) as work:
+            work.run(f"set local {setting} = '100ms'")
+            if setting.startswith("idle"):
+                time.sleep(0.5)
+            work.all("select * from center.job" if not setting.startswith("idle") else "select 1")
+    assert caught.value.answer.http == 503 and caught.value.answer.dimse == 0xA700
+    assert waiting(database) == []
+
+
+def test_a_frozen_database_is_unavailable_in_bounded_time_and_the_calls_after_it_recover(
+    emptied: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes bytes and acknowledges them, as a server under SIGSTOP: only the client can notice."""
+    monkeypatch.setattr("center.database._Connection.answer_s", 1.0)
+    monkeypatch.setattr("center.database.ANSWER_S", 1.0)
+    monkeypatch.setattr("center.database._READY_S", 0.5)
+    dsn = emptied["helan_service"]
+    words = conninfo_to_dict(dsn)
+    with relay(str(words["host"]), int(str(words["port"]))) as line:
+        database = Database(driver.dsn_for(dsn, port=line.port), {}, wait_s=2.0)
+        try:
+            assert waiting(database) == []
+            with pytest.raises(Unavailable), database.transaction(SYSTEM) as work:
+                line.flowing.clear()
+                began = time.monotonic()
+                work.all("select 1")
+            assert time.monotonic() - began < 3.0, "in the middle of a transaction"
+            for _ in range(2):
+                began = time.monotonic()
+                with pytest.raises(Unavailable):
+                    waiting(database)
+                assert time.monotonic() - began < 5.0, "a new one"
+            line.flowing.set()
+            end = time.monotonic() + 20
+            while True:
+                try:
+                    assert waiting(database) == []
+                    break
+                except Unavailable:
+                    assert time.monotonic() < end
+        finally:
+            line.flowing.set()
+            database.close()
 
 
 # ---------------------------------------------------------------- migrations

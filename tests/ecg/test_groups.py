@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from io import BytesIO
 
 import numpy as np
@@ -10,10 +11,11 @@ import pydicom
 import pytest
 
 from center.reads import Outcome, PreliminaryRead, Tier
+from ecg.formats.aecg import read_aecg, write_aecg
 from ecg.formats.dicom import open_dicom, read_dicom, read_median
 from ecg.room import read_ecg, to_model_input
 from ecg.signal import STANDARD_LEADS, EcgSignal
-from tests.makers.ecg import make_ecg, make_ecg_dicom
+from tests.makers.ecg import IDENTITY, make_ecg, make_ecg_dicom
 from tests.makers.ecg_groups import THREE_BY_FOUR, Cut, make_groups, printed
 
 MADE = make_ecg(1, seconds=10)
@@ -141,3 +143,32 @@ def test_a_group_that_cannot_be_used_is_told_and_costs_the_green() -> None:
 
 def test_one_group_stays_one_group() -> None:
     assert _codes(read_dicom(make_ecg_dicom(MADE))) == []
+
+
+def _aecg(signal: EcgSignal, cuts: list[Cut]) -> bytes:
+    """One aECG file of a sequence set for each cut, each with its own begin."""
+    series, text = list[str](), ""
+    for cut in cuts:
+        rows = [signal.leads.index(lead) for lead in cut.leads]
+        first, last = round(cut.start_s * 500), round(cut.stop_s * 500)
+        begin = datetime(2026, 3, 11, 2, 3, 11) + timedelta(seconds=cut.start_s)
+        part = replace(
+            signal, leads=cut.leads, samples=signal.samples[rows, first:last],
+            step_mv=tuple(signal.step_mv[row] for row in rows), recorded_at=begin.isoformat(),
+        )  # fmt: skip
+        text = write_aecg(part, replace(IDENTITY, recorded_at=begin.isoformat())).decode()
+        series.append(text[text.index("<component><series>") : text.index("</series></component>") + 21])
+    return (
+        text[: text.index("<component><series>")] + "".join(series) + text[text.rindex("</series></component>") + 21 :]
+    ).encode()
+
+
+def test_an_aecgs_sequence_sets_are_placed_by_their_times() -> None:
+    signal = read_aecg(_aecg(MADE, printed()))
+    assert set(signal.leads) == set(STANDARD_LEADS)
+    assert "recorded_in_turn" in _codes(signal)
+    assert signal.recorded_at == "2026-03-11T02:03:11"
+    assert _spans_s(signal)["V6"] == (7.5, 10)
+    assert np.abs(signal.lead("II") - MADE.lead("II")).max() < 0.006
+    assert _read(signal).tier is Tier.YELLOW
+    assert "leads_not_read" in _codes(_read(signal))

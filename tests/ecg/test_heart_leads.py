@@ -34,6 +34,7 @@ def signal_of(*leads: str, issues: tuple[Reason, ...] = (), is_ecg_by_type: bool
         (("X", "Y", "Z"), ()),
         (("ES", "AS", "AI"), ()),
         (("ECG X", "ECG Y", "ECG Z"), ("ECG X", "ECG Y", "ECG Z")),
+        (("Ⅱ", "导联V1", "LA-RA", "Lead aVF"), ("Ⅱ", "导联V1", "LA-RA", "Lead aVF")),
         (("V1", "X", "Y", "Z"), ("V1", "X", "Y", "Z")),
         (
             ("EKG1-EKG2", "ecg_2", "心电", "MCL1", "ML2", "CM5", "mod.V1", "DII", "vx"),

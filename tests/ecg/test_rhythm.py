@@ -20,6 +20,7 @@ from tests.ecgx import packs
 from tests.makers.known_rhythms import known_stages
 from tests.makers.rhythms import MAKERS, make_rhythm
 from tests.outside import outside_data
+from tests.printed import contradicts
 
 _SEEDS = range(100, 104)
 """Others than those that the rules were looked at with."""
@@ -57,6 +58,14 @@ def test_every_statement_is_a_term_and_has_evidence(kind: str) -> None:
         assert 0.0 < statement.certainty < 1.0
         assert statement.evidence
         assert all(e.source for e in statement.evidence)
+
+
+@pytest.mark.parametrize("kind", sorted(MAKERS))
+def test_what_is_printed_satisfies_its_limit(kind: str) -> None:
+    for seed in _SEEDS:
+        for statement in _read(kind, seed)[1].statements:
+            assert [e for e in statement.evidence if contradicts(e)] == [], statement.key
+            assert all(e.passed.unit in ("", e.unit) for e in statement.evidence), statement.key
 
 
 def test_a_polymorphic_tachycardia_is_alarming_by_one_name_or_another() -> None:

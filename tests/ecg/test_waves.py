@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecg import engine
 from ecg.marks import BeatClass, Beats, Mark, Waves
 from ecg.strip import Samples, Strip
 from ecg.waves import delineate
 from tests.ecgx import packs
+from tests.makers.rhythms import make_rhythm
 from tests.outside import outside_data
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -193,3 +195,22 @@ def test_hand_set_marks_of_a_cardiologist_are_met() -> None:
             late[Mark.T_OFF].append(ms(ours[np.abs(ours - ends[:, None]).argmin(axis=1)] - ends))
     for mark, limit in ((Mark.QRS_ON, 12.0), (Mark.QRS_OFF, 14.0), (Mark.T_OFF, 30.0)):
         assert np.median(np.abs(np.concatenate(late[mark]))) < limit
+
+
+@pytest.mark.parametrize("rate", [70.0, 80.0])
+def test_a_long_pr_is_told_though_p_stands_on_the_end_of_t(rate: float) -> None:
+    """First-degree block at 100 Hz: no single beat shows a P wave for sure, twelve leads show it before every beat."""
+    for seed in range(5000, 5006):
+        recording, truth = make_rhythm("sinus_avb1", seed, rate=rate, fs_hz=100.0)
+        reading = engine.read(recording)
+        known = truth.marks_s[np.isfinite(truth.marks_s[:, 0])]
+        pr_ms = 1000.0 * float(np.median(known[:, 3] - known[:, 0]))
+        assert reading.measurements.get("pr_interval") == pytest.approx(pr_ms, abs=35.0)
+        assert "avb1" in {s.key for s in reading.statements}
+
+
+def test_nothing_steady_is_seen_before_the_beats_of_fibrillation_or_the_junction() -> None:
+    for kind in ("afib", "junctional_rhythm", "svt", "aflutter_2to1"):
+        for seed in range(5100, 5104):
+            reading = engine.read(make_rhythm(kind, seed)[0])
+            assert "avb1" not in {s.key for s in reading.statements}, (kind, seed)

@@ -105,6 +105,12 @@ def test_a_cut_by_itself_is_told_apart() -> None:
     assert read(["ISO_IR 100"], gb("胸部")[:-1] + b"\\" + gb("腹部")).endswith("腹部")
 
 
+def test_a_value_cut_at_its_limit_leaves_the_delimiter_and_the_next_one() -> None:
+    cut = b"C" + gb("胸部正位检查" * 6)[:63]
+    assert read(["ISO_IR 100"], cut + b"\\" + gb("腹部")).split("\\")[1:] == ["腹部"]
+    assert read(["GB18030"], gb("李昞\\栢")) == "李昞\\栢"  # characters that end with the delimiter's byte
+
+
 # ---------------------------------------------------------------- ISO 2022
 ZHANG = "张^珣珺"
 IR58 = (

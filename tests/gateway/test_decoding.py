@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from io import BytesIO
 from typing import Any
@@ -17,6 +18,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from center.errors import NotAcceptable, Unreadable
 from center.reads import Abstention, FilmInput
 from dicom_gateway import rendering
+from dicom_gateway.decoding import Layout, decode
 from dicom_gateway.dicom_json import element_at, little_endian, metadata
 from dicom_gateway.dicom_scan import EXPLICIT_BIG, Header, frame_map, scan
 from dicom_gateway.pixels import film_input
@@ -281,6 +283,43 @@ def test_what_no_codec_reads_is_unreadable(extended: bytes) -> None:
     at = huge.index(b"\xff\xc1")
     huge[at + 5 : at + 9] = b"\xff\xff\xff\xff"
     assert isinstance(film_input(with_frame(extended, [bytes(huge)], JPEG_EXTENDED)), Abstention)
+
+
+def test_damage_anywhere_is_a_picture_or_unreadable_and_ends(extended: bytes) -> None:
+    """A codec that never comes back, or dies in a way of its own, would take a thread with it."""
+    frames = {
+        JPEG_EXTENDED: frame_in(extended),
+        JPEG_BASELINE: jpeg_of((RAMP >> 4).astype(np.uint8)),
+        JPEGLSLossless: bytes(encoded(JPEGLSLossless, RAMP, "MONOCHROME2", bits_stored=12)),
+        JPEG2000Lossless: bytes(encoded(JPEG2000Lossless, RAMP, "MONOCHROME2", bits_stored=12)),
+        RLELossless: bytes(encoded(RLELossless, RAMP, "MONOCHROME2")),
+    }
+    layout = Layout(64, 64, 1, 16, 12, 11, False, 0, "MONOCHROME2")
+    chance, shapes = random.Random(7), set()
+    for n in range(500):
+        syntax, whole = list(frames.items())[n % len(frames)]
+        damaged = bytearray(whole[: chance.randrange(10, len(whole))] if n % 7 == 0 else whole)
+        for _ in range(chance.choice((1, 2, 4))):
+            damaged[chance.randrange(2, len(damaged))] = chance.choice((0, 255, chance.randrange(256)))
+        try:
+            shapes.add(decode(bytes(damaged), syntax, layout).values.ndim)
+        except Exception as error:
+            assert not isinstance(error, MemoryError)
+    assert 2 in shapes
+
+
+def test_run_lengths_longer_than_the_picture_are_unreadable() -> None:
+    stream = bytearray(encoded(RLELossless, RAMP, "MONOCHROME2"))
+    stream[64] = 127  # copies of bytes beyond the plane
+    raw = with_frame(grey(), [bytes(stream) + bytes(stream[64:]) * 4], RLELossless, Rows=2, Columns=2)
+    with pytest.raises(Unreadable):
+        shown(raw)
+
+
+@pytest.mark.parametrize("interleaved", ["+il", "+is", "+in"])
+def test_each_way_of_interleaving_jpeg_ls(interleaved: str) -> None:
+    raw = by_dcmtk(native_colours(PICTURE, PICTURE.tobytes()), "dcmcjpls", interleaved)
+    assert np.array_equal(shown(raw), PICTURE)
 
 
 # ---------------------------------------------------------------- F17: colours

@@ -291,13 +291,6 @@ def test_another_hosts_spool_is_503_until_moved(house: House, tmp_path: Path) ->
 
 
 # ---------------------------------------------------------------- whose it is
-def test_the_first_identity_stays_and_another_is_flagged(house: House) -> None:
-    house.accept(make_cr(1, size=(64, 64)))
-    other = house.accept(make_cr(2, size=(64, 64), person=Person("S1001", "Li^Si=李^四", "F", date(1990, 5, 5))))
-    summary = house.gateway.index.summary(BOTH, SHIGOU, other.study_uid)
-    assert set(summary.identity_notes) == {"other_name", "other_birth_date"} and summary.patient.name == "张三"
-
-
 def test_placeholder_ids_are_a_patient_of_their_own_each(house: House) -> None:
     one = house.accept(make_cr(1, size=(64, 64), flaw=Flaw.PLACEHOLDER_ID))
     two = house.accept(make_cr(2, size=(64, 64), flaw=Flaw.PLACEHOLDER_ID))

@@ -158,6 +158,24 @@ def test_a_delimiter_too_many_is_passed_over() -> None:
     assert scan(raw).elements[0x00082218].items and scan(raw).frames == 1
 
 
+@pytest.mark.parametrize("tail", [bytes(3), bytes(700), b"\xff" * 16, b"\r\n", b"padding!", b"\x00\x01"])
+def test_what_pads_a_file_behind_its_pixels_is_passed_over(tail: bytes) -> None:
+    for raw in (part10("v8"), data_set("v8")):
+        header = scan(raw + tail)
+        assert header.elements.keys() == values("v8").keys() and frame_map(header) == frame_map(scan(raw))
+
+
+def test_a_signature_cut_behind_the_pixels_is_no_padding() -> None:
+    with pytest.raises(Unreadable):
+        scan(part10("v9") + element(0xFFFCFFFC, b"OB", bytes(200))[:-20])
+
+
+def test_private_elements_may_be_odd_one_after_the_other() -> None:
+    odd = ((0x00091001, b"  ", b"ab", False), (0x00091002, b"??", b"cdef", False), (0x00091003, b"zz", b"x ", True))
+    raw = part10("v10", {tag: element(tag, vr, value, long=long) for tag, vr, value, long in odd})
+    assert [scan(raw).raw(tag) for tag, *_ in odd] == [b"ab", b"cdef", b"x "]
+
+
 def test_it_is_stored_as_it_came(house: House, client: TestClient) -> None:
     raw = part10("v7", {0x00280120: element(0x00280120, b"  ", struct.pack("<H", 63), long=False)})
     assert stow(client, raw).status_code == 200
@@ -177,6 +195,7 @@ def test_it_is_stored_as_it_came(house: House, client: TestClient) -> None:
         ("another instance", EXPLICIT_LITTLE, PREFIX + head("h1", sop_uid="1.2.3.4.5") + data_set("h1")),
         ("another class", EXPLICIT_LITTLE, PREFIX + head("h1", sop_class="1.2.840.10008.5.1.4.1.1.7") + data_set("h1")),
         ("no syntax", EXPLICIT_LITTLE, PREFIX + head("h1", syntax=None) + data_set("h1")),
+        ("a syntax that is none", EXPLICIT_LITTLE, PREFIX + head("h1", syntax="explicit") + data_set("h1")),
         ("no syntax, implicit", IMPLICIT_LITTLE, PREFIX + head("h1", syntax=None) + implicit_data_set("h1")),
         ("no syntax, big", EXPLICIT_BIG, PREFIX + head("h1", syntax=None) + big_data_set("h1")),
         ("says implicit", EXPLICIT_LITTLE, PREFIX + head("h1", syntax=IMPLICIT_LITTLE) + data_set("h1")),
@@ -235,6 +254,15 @@ def test_a_good_head_stays_byte_for_byte(house: House, client: TestClient) -> No
 def test_what_is_no_data_set_is_refused(raw: bytes) -> None:
     with pytest.raises(Unreadable):
         scan(raw)
+
+
+def test_an_acr_nema_file_is_told_to_be_one(house: House, client: TestClient) -> None:
+    raw = implicit(0x00080000, b"\x10\x01\x00\x00") + implicit(0x00080010, b"ACR-NEMA 2.0")
+    raw += implicit(0x00080060, b"CT") + implicit(0x00280010, b"\x20\x00")
+    answer = stow(client, raw)
+    assert (
+        answer.status_code == 409 and "ACR-NEMA" in answer.json()["zh"] and answer.json()["facts"]["kind"] == "acr_nema"
+    )
 
 
 # ---------------------------------------------------------------- DICOMDIR

@@ -33,6 +33,7 @@ from portal.audit import web as audit
 from portal.audit.rows import detail_text, narrowed
 from portal.frame.environment import FRAME_FOLDER
 from portal.frame.texts import load_texts
+from portal.house import Found, House, Level
 from portal.signin import web as signin
 from tests.house import PASSWORD, PEOPLE, browser, csrf_of, house, people, signed_in
 
@@ -72,7 +73,7 @@ def app(
     )
     books = administration.Books(
         accounts, web_database, clock, Settings.parse({"HELAN_S3_SECRET_KEY": SECRET}).shown(), gateway.register.all,
-        gateway.kept_aside, reads.models, lambda: {"status": "ok", "checks": {"database": "ok"}},
+        gateway.kept_aside, reads.models, lambda: House((Found("database"),)),
     )  # fmt: skip
     return house(
         accounts, clock,
@@ -183,9 +184,13 @@ def test_markup_in_names_stays_text(app: Any, accounts: Accounts, emptied: dict[
 
 
 def test_health_says_what_is_wrong_and_secrets_are_only_set_or_not() -> None:
-    lines = health({"status": "degraded", "checks": {"jobs": "2 given up"}, "notifier_automatic": False, "n": 3.0}).rows
-    assert [line[1][0].tone for line in lines] == ["orange", "red", "orange", ""]
-    assert lines[1][1][0].text == "2 given up" and lines[3][1][0].text == "3"
+    house = House(
+        (Found("database"), Found("jobs", Level.BAD, "等得太久。", "Too long."), Found("failed_jobs", Level.LOOK, "有。", "Some.")),
+        facts={"notifier_automatic": False, "n": 3.0},
+    )  # fmt: skip
+    lines = health(house).rows
+    assert [line[1][0].tone for line in lines] == ["orange", "green", "red", "orange", "orange", ""]
+    assert (lines[2][1][0].text, lines[2][1][0].en) == ("等得太久。", "Too long.") and lines[5][1][0].text == "3"
     shown = settings({"s3_secret_key": "(set)", "database": "(not set)", "ae_title": "HELAN"}).rows
     assert [row[1][0].key or row[1][0].text for row in shown] == ["set", "not_set", "HELAN"]
 

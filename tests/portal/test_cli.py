@@ -64,7 +64,7 @@ def test_help_lists_every_command_at_once(open_folder: Path) -> None:
     began = time.monotonic()
     text = Place(open_folder / "help").command("--help").stdout
     assert time.monotonic() - began < 5  # half a second on a machine of its own
-    for name in ("up", "web", "dicom", "worker", "inference", "migrate", "demo", "doctor", "clinic", "person", "agreement",
+    for name in ("up", "web", "dicom", "worker", "inference", "ecg", "jobs", "migrate", "demo", "doctor", "clinic", "person", "agreement",
                  "peer", "token", "read", "audit", "verify", "backup", "restore"):  # fmt: skip
         assert f"  {name} " in text, name
 
@@ -83,6 +83,7 @@ def test_the_books_are_kept_by_commands(helan: Helan) -> None:
     done("peer", "add", "DR1", "--clinic", "shigou", "--address", "127.0.0.1:11999")
     assert done("token", "create", "--person", "du").startswith("helan_")
     assert "the audit is whole" in done("audit", "verify")
+    assert "no job has failed" in done("jobs", "list")
     done("person", "disable", "du")
 
 
@@ -105,6 +106,8 @@ def test_a_command_starts_the_database_where_nothing_runs_it_and_stops_it_again(
         (("token", "create", "--person", "x", "--until", "soon"), "YYYY-MM-DD"),
         (("verify", "no-such.pdf"), "no file"),
         (("restore", "no-such-folder"), "no whole backup"),
+        (("jobs", "retry", "7"), "no such failed job"),
+        (("jobs", "dismiss", "7", "--reason", " "), "Say why"),
     ],
 )
 def test_a_failure_is_a_sentence_in_two_languages_and_status_1(helan: Helan, words: tuple[str, ...], said: str) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from center.errors import WrongState
-from center.settings import Address, Settings
+from center.settings import Address, Settings, SettingsError
 from portal import databases
 from portal.first_run import refuse_demo_outside
-from portal.processes import PROCESSES
-from portal.supervisor import refuse_taken
+from portal.processes import PROCESSES, members
+from portal.supervisor import FIRST_BEAT_LOOKS, FROZEN_LOOKS, Child, refuse_taken
 from tests.portal.up import READY, Place, Up, free_port, until
 
 
@@ -67,6 +67,27 @@ def test_demo_accounts_are_never_served_beyond_this_machine(tmp_path: Path) -> N
         refuse_demo_outside(far, demo=False)
 
 
+# ---------------------------------------------------------------- who stands still
+def test_a_process_stands_still_after_so_many_looks_without_a_beat_and_not_before() -> None:
+    child = Child("ecg-2")
+    assert (child.kind, child.number) == ("ecg", "2")
+    assert not any(child.look(n) for n in range(1, 200)), "it beats"
+    assert [child.look(199) for _ in range(FROZEN_LOOKS)] == [False] * (FROZEN_LOOKS - 1) + [True]
+    child = Child("web")
+    looks = [child.look(None) for _ in range(FIRST_BEAT_LOOKS)]
+    assert looks == [False] * (FIRST_BEAT_LOOKS - 1) + [True], "it loads its libraries first"
+
+
+def test_readers_are_as_many_as_the_setting_says(tmp_path: Path) -> None:
+    environ = {"HELAN_DATA": str(tmp_path)}
+    readers = members(Settings.parse(environ | {"HELAN_ECG_READERS": "3"}))[len(PROCESSES) :]
+    assert readers == ("ecg-1", "ecg-2", "ecg-3")
+    assert Settings.parse(environ).ecg_readers == min(os.cpu_count() or 1, 4)
+    for wrong in ("0", "65", "two", "-1", "1.5", "²"):
+        with pytest.raises(SettingsError, match="HELAN_ECG_READERS"):
+            Settings.parse(environ | {"HELAN_ECG_READERS": wrong})
+
+
 # ---------------------------------------------------------------- the whole of it
 @pytest.fixture
 def place(open_folder: Path) -> Iterator[Place]:
@@ -96,6 +117,10 @@ def test_it_starts_empty_tells_the_password_once_refuses_a_second_one_and_stops_
     assert f"HELAN@127.0.0.1:{place.dicom}" in running.text
     assert place.health()["status"] == "ok"
     assert {name for name in PROCESSES if place.beating(name)} == set(PROCESSES)
+    readers = members(Settings.parse(place.environ))[len(PROCESSES) :]
+    assert readers and all(place.beating(name) for name in readers)
+    told = place.command("doctor")
+    assert told.returncode == 0 and "运行 dimse" in told.stdout and "运行 loops" in told.stdout, told.stdout
     second = place.command("up", "--no-demo")
     assert second.returncode == 1
     assert "HELAN_DATA" in second.stderr and "Traceback" not in second.stderr

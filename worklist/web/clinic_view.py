@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from center.patients import age_on
+from center.patients import Description, age_on
+from worklist import whose
 from worklist.lifecycle import FINISHED, AlertState, CaseState, ReportState
 from worklist.records import Alert, CaseRow, ReportNotice, Request, UploadRow
 from worklist.sheet import Text
@@ -22,6 +23,7 @@ REQUEST_SHOWN = timedelta(days=7)
 LOOKS: dict[str, tuple[str, str, int]] = {
     "awaited": ("hour", "grey", 0),
     "receiving": ("recv", "grey", 1),
+    "nothing_to_read": ("info", "grey", 0),
     "triaged": ("hour", "grey", 2),
     "queued": ("queue", "grey", 2),
     "leased": ("lock", "blue", 3),
@@ -35,7 +37,7 @@ LOOKS: dict[str, tuple[str, str, int]] = {
 }
 _CALLING = frozenset({AlertState.RAISED, AlertState.NOTIFIED})
 #: Nothing is left to do for these once their report was received.
-_DONE = frozenset({"receipted", "cancelled"})
+_DONE = frozenset({"receipted", "cancelled", "nothing_to_read"})
 _ORDER = ("withdrawn", "refuted", "amended")
 
 
@@ -79,6 +81,7 @@ class Line:
     doubtful: bool
     request_missing: bool
     may_correct: bool
+    conflict: Text | None = None  # whom else something names, in one sentence
 
     @property
     def look(self) -> tuple[str, str, int]:
@@ -207,14 +210,18 @@ def _line(row: UploadRow, critical: frozenset[str], reasons: Mapping[str, str], 
             images=None if case.service.value == "ecg" else case.images, name=case.patient_name, sex=case.patient_sex,
             age=case.patient_age_years, local_id=case.patient_local_id, who=case.lease_by_name, since=_since(case, state),
             urgency=case.urgency.value, doubtful="identity_unconfirmed" in case.flags,
-            request_missing="request_missing" in case.flags and case.state not in FINISHED, **common,
+            request_missing="request_missing" in case.flags and case.state not in FINISHED,
+            conflict=whose.conflict(case), **common,
         )  # fmt: skip
     if study is not None:
         person = study.patient
         return Line(
-            key=study.study_uid, study_uid=study.study_uid, exam=_study_exam(row), images=study.instances,
+            key=study.study_uid, study_uid=study.study_uid, exam=_study_exam(row), images=study.images,
             name=person.name, sex=person.sex, age=age_on(person.birth_date, at.date()), local_id=person.local_id, who="",
             since=study.last_arrival_at, urgency="routine", doubtful=bool(study.identity_notes), request_missing=False,
+            conflict=whose.conflict_of(
+                Description(person.name, person.birth_date, person.sex), person.local_id, study.others
+            ),
             **common,
         )  # fmt: skip
     assert row.request is not None and form is not None
@@ -249,7 +256,10 @@ def _state(row: UploadRow, report: Report | None) -> str:
     if row.study is None and row.case is None:
         return "awaited"
     if row.case is None:
-        return "triaged" if row.study and row.study.state == "complete" else "receiving"
+        assert row.study is not None
+        if row.study.state != "complete":
+            return "receiving"
+        return "triaged" if row.study.images else "nothing_to_read"
     state = row.case.state
     if state in FINISHED and report is not None and not report.replaced:
         return "here" if report.due else "receipted"

@@ -105,7 +105,10 @@ class CallLine:
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
-    """automatic: the center's machine phones and texts by itself; shown: how the list is narrowed."""
+    """automatic: the center's machine phones and texts by itself; shown: how the list is narrowed.
+
+    stuck: jobs of the center that failed again and again.
+    """
 
     calls: tuple[CallLine, ...]
     lanes: tuple[Lane, ...]
@@ -116,6 +119,7 @@ class DispatchView:
     automatic: bool
     service: str
     state: str
+    stuck: int = 0
 
 
 def dispatch_view(
@@ -139,6 +143,7 @@ def dispatch_view(
         automatic=board.automatic,
         service=service,
         state=state,
+        stuck=board.stuck,
     )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from center.codes import Service, Urgency
 from center.identity import Actor
+from worklist import whose
 from worklist.lifecycle import FINISHED, HELD, OPEN_STATES, AlertState, CaseState
 from worklist.records import Alert, CaseList, CaseRow, ListFilter, MachineFlag, Task
 from worklist.sheet import Text
@@ -71,6 +72,8 @@ class RowView:
     question: str
     at: datetime
     finished: bool
+    conflict: Text | None = None  # whom else something names, in one sentence
+    others: str = ""  # their names alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,8 @@ def row_view(row: CaseRow, actor: Actor, critical: frozenset[str] = frozenset())
         question=row.question,
         at=row.completed_at,
         finished=row.state in FINISHED or row.state is CaseState.CANCELLED,
+        conflict=whose.conflict(row),
+        others=" / ".join(dict.fromkeys(o.name or "—" for o in row.others)),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from urllib.parse import quote, urlencode
 
-from center.codes import Service
+from center.codes import Origin, Service
 from center.identity import SYSTEM, Actor
 from center.permits import Act, permitted
 from center.ports import InstanceRef, StoredRead, StudySummary
@@ -197,6 +198,7 @@ class ReadingView:
     critical_choices: tuple[tuple[str, Text], ...]
     accepted: tuple[Text, ...]  # machine findings whose words he may put into his text
     ecg: EcgView | None = None
+    beside: tuple[tuple[str, int], ...] = ()  # what came that is nothing to read, and how many of each
 
 
 def held_view(detail: CaseDetail, actor: Actor) -> HeldView:
@@ -278,7 +280,14 @@ def reading_view(
         ),
         accepted=tuple(f.name for r in reads for f in r.shown if f.verdict == "accepted"),
         ecg=ecg_view(detail, instances) if is_ecg else None,
+        beside=beside(instances),
     )
+
+
+def beside(instances: Sequence[InstanceRef]) -> tuple[tuple[str, int], ...]:
+    """What came that is nothing to read, by what it is."""
+    came = Counter(i.beside for i in instances if i.beside and i.origin is not Origin.RESULT)
+    return tuple(sorted(came.items()))
 
 
 def viewer_url(case: CaseRow, compared: str = "") -> str:
@@ -292,7 +301,7 @@ def viewer_url(case: CaseRow, compared: str = "") -> str:
 
 def picture_url(case: CaseRow, instances: Sequence[InstanceRef]) -> str:
     """A JPEG of the middle image, shown until the viewer has drawn; empty when there is none."""
-    shown = [i for i in instances if i.modality not in _NO_PICTURE and i.origin.value != "result"]
+    shown = [i for i in instances if i.modality not in _NO_PICTURE and not i.beside and i.origin.value != "result"]
     if not shown:
         return ""
     one = shown[len(shown) // 2]
