@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,12 @@ def settings_of(emptied: dict[str, str], folder: Path, **more: str) -> Settings:
 
 @pytest.fixture
 def small(emptied: dict[str, str], clinics: tuple[str, ...], tmp_path: Path) -> Iterator[Small]:
-    settings = settings_of(emptied, tmp_path)
+    with running(settings_of(emptied, tmp_path)) as made:
+        yield made
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Small]:
     door, web = wiring.open_parts(settings, "dicom"), wiring.open_parts(settings, "web")
     door.gateway.add_peer("DR", "shigou", "127.0.0.1")
     stop = threading.Event()
@@ -154,6 +161,45 @@ def test_at_the_disks_reserve_health_says_so(emptied: dict[str, str], clinics: t
         parts.database.close()
     assert found["disk"].level is house.Level.BAD and "磁盘" in found["disk"].zh and "disk" in found["disk"].en
     assert found["dimse"].level is house.Level.BAD and "does not answer" in found["dimse"].en, "nobody listens there"
+
+
+@pytest.fixture
+def tight_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB for the spool."""
+    spool = tmp_path / "var" / "spool"
+    spool.mkdir(parents=True, mode=0o700)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(spool)], capture_output=True)
+    if done.returncode:
+        pytest.skip("may not mount a file system here")
+    yield spool
+    subprocess.run(["umount", "-l", str(spool)], check=True)
+
+
+def test_at_0_bytes_free_a_c_store_is_a700_and_a_stow_507_and_both_go_on_afterwards(
+    emptied: dict[str, str], clinics: tuple[str, ...], tmp_path: Path, tight_disk: Path
+) -> None:
+    with running(settings_of(emptied, tmp_path)) as small:
+        file = steps.film_file(tmp_path, steps.made_person())
+        small.parts.accounts.add_person("tech", "技", PASSWORD, [("shigou", Role.TECHNICIAN)])
+        small.near.headers["Authorization"] = f"Bearer {small.parts.accounts.make_token('tech')}"
+        filler = tight_disk / "filler"
+        with filler.open("wb", buffering=0) as full:
+            try:
+                while full.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        assert shutil.disk_usage(tight_disk).free == 0
+        assert small.stored(file) == NO_RESOURCES
+        answer = steps.stow(small.near, file.read_bytes())
+        assert answer.status_code == 507 and int(answer.headers["retry-after"]) > 0
+        status, report = small.health()
+        assert status == 503 and "disk" in report["sentences"] and "spool" in report["sentences"]
+        assert report["checks"]["dimse"] == "ok", "the door itself answers"
+        filler.unlink()
+        assert small.stored(file) == 0x0000
+        assert steps.stow(small.near, file.read_bytes()).status_code == 200
+        assert small.health()[0] == 200
 
 
 def test_a_staged_data_set_that_finds_no_room_is_dropped_and_says_why(tmp_path: Path) -> None:
