@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from center import postgres_driver as driver
 from center.errors import Unavailable, WrongState
 from center.migrations import migrate
 from center.postgres import EmbeddedPostgres
@@ -49,6 +50,8 @@ STOP_ORDER = (("web", "dicom"), ("worker", "inference", "ecg"))
 LOOK_EVERY_S = 2.0
 #: Looks without a beat after which a process stands still; before its first beat it loads its libraries.
 FROZEN_LOOKS, FIRST_BEAT_LOOKS = 15, 90
+#: The database is asked this often whether it takes a connection, s; the driver waits 5 s for one.
+ASK_EVERY_S = 10.0
 #: Ends of the last hour are kept for /health, at most so many.
 KEPT_ENDS, KEPT_ENDS_S = 50, 3600.0
 
@@ -178,6 +181,7 @@ class Supervisor:
                     f"接管仍在运行的数据库（进程 {known}）", f"adopted the database that was still running ({known})"
                 )
             self._tasks.append(asyncio.create_task(self._keep_database(self._server)))
+            self._tasks.append(asyncio.create_task(self._keep_asking(self._server)))
         if settings.database or self._server is not None:
             ran = await asyncio.to_thread(migrate, databases.admin_dsn(settings), settings.secrets_dir)
             if ran:
@@ -277,6 +281,23 @@ class Supervisor:
         if self._stopping.is_set():  # a stop that began while it was being started has not seen it
             _kill(child, signal.SIGTERM)
         return await child.process.wait()
+
+    async def _keep_asking(self, server: EmbeddedPostgres) -> None:
+        """A database that lives and does not answer is said, once each time; what a kill would cut off a person decides."""
+        silent = False
+        while not self._stopping.is_set():
+            await self._pause(ASK_EVERY_S)
+            if self._stopping.is_set() or not await asyncio.to_thread(server.alive):
+                continue
+            answers = await asyncio.to_thread(_answers_sql, server)
+            if silent and answers:
+                self._say("数据库恢复应答", "the database answers again")
+            elif not silent and not answers:
+                self._say(
+                    f"数据库没有应答（进程 {server.pid}）：进程在等，病例和检查都停下",
+                    f"the database does not answer (process {server.pid}): everything waits for it",
+                )
+            silent = not answers
 
     async def _keep_looking(self) -> None:
         """A process that stands still is ended; what kept its lease, its lock or its port is free then, and ``_keep``
@@ -435,6 +456,14 @@ async def _answers_http(settings: Settings) -> bool:
     except (OSError, TimeoutError):
         return False
     return first.startswith(b"HTTP/1.1 ")
+
+
+def _answers_sql(server: EmbeddedPostgres) -> bool:
+    try:
+        driver.connect(server.dsn()).close()
+    except (driver.Error, RuntimeError, OSError):
+        return False
+    return True
 
 
 # ---------------------------------------------------------------- processes

@@ -95,7 +95,9 @@ def test_a_database_that_stands_still_is_noticed_and_all_goes_on_afterwards(frag
         began = time.monotonic()
         assert fragile.storescu(file, check=False).returncode != 0
         assert time.monotonic() - began < 60.0
+        until("it to be said", lambda: "the database does not answer" in fragile.output(), 30.0)
     until("pages to be back", lambda: reader.get("/api/worklist").status_code == 200, 60.0, 0.5)
     until("the door to be back", lambda: fragile.storescu(file, check=False).returncode == 0, 60.0, 0.5)
     steps.find_case(reader, patient.local_id, within_s=120.0)
+    until("it to be said", lambda: "the database answers again" in fragile.output(), 30.0)
     assert {name: fragile.pid_of(name) for name in NAMES} == before, "nobody had to be started again"
