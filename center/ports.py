@@ -310,6 +310,10 @@ class Signer(Protocol):
         """PAdES B-B over exactly these bytes. Raises Forbidden when the secret does not open the key."""
         ...
 
+    def confirm(self, person_id: str, secret: str) -> None:
+        """The secret is this person's, for an act as grave as signing. Raises Forbidden."""
+        ...
+
 
 class Sealer(Protocol):
     def stamp(self, pdf: bytes) -> bytes:

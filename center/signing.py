@@ -83,6 +83,14 @@ class CertificateSigner:
         signed = sign_pdf(pdf, key, row["certificate"], at=now, reason=reason, location=self._location)
         return Signature(signed, hashlib.sha256(signed).hexdigest(), row["serial"], now)
 
+    def confirm(self, person_id: str, secret: str) -> None:
+        """The secret is this person's, for an act as grave as signing.  Raises Forbidden, OverLimit."""
+        if self._check_password is not None:
+            self._check(person_id, secret)
+            return
+        row = self._active(person_id)
+        authorities.unwrap(row["wrapped_key"], secret, bound_to=row["serial"])
+
     def serial_of(self, person_id: str) -> str | None:
         """Serial of the certificate that he would sign with now, as the preview prints it; None: he can't sign."""
         try:

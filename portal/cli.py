@@ -613,6 +613,7 @@ def verify(
     print(f"签名时间 signed   {_here(verdict.signed_at)}")
     print(f"时间戳 stamped    {_here(verdict.stamped_at)}")
     print(f"内容 content      {verdict.content_sha256 or '-'}")
+    print(f"效力 standing      {_standing(verdict.content_sha256)}")
     if not (verdict.intact and verdict.trusted):
         _fail("报告不可信。", "The report cannot be trusted.")
     _say("签名完整，由本中心内部证书签发", "intact, signed under this center's internal certificate")
@@ -621,6 +622,36 @@ def verify(
 def _here(at: datetime | None) -> str:
     """As the report prints it, in the region's zone, which is named."""
     return f"{at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M:%S} 北京时间 UTC+8" if at else "-"
+
+
+_STANDINGS = {
+    "current": "现行有效 in force",
+    "replaced": "已被替代 replaced",
+    "withdrawn": "已撤回 withdrawn",
+}
+
+
+def _standing(content_sha256: str) -> str:
+    """Whether the center still stands by it: asked where its database is at hand, else it can't be known."""
+    from center.database import Database
+    from center.errors import Failure
+    from center.settings import SettingsError
+    from portal import databases
+    from worklist.room import standing
+
+    try:
+        database = Database(databases.role_dsn(_settings(), "helan_service"), {}, size=1)
+        try:
+            found = standing(database, content_sha256)
+        finally:
+            database.close()
+    except (Failure, SettingsError, OSError):
+        return "不知道是否已撤回或被替代：中心数据库不在 | withdrawn or replaced since: not known, the center is not at hand"
+    if found is None:
+        return "本中心没有这份报告 | this center has no such report"
+    status, current = found
+    newer = f"，现行第 {current} 版 | version {current} is in force" if status == "replaced" and current else ""
+    return _STANDINGS[status] + newer
 
 
 def _revoked() -> dict[str, datetime]:

@@ -241,7 +241,8 @@ def _shown(parts: Parts, work: Work, alert_id: str, actor: Actor | None = None) 
         raise store.missing()
     if actor is not None and not _may_see(actor, found):
         permit(actor, Act.BOARD_VIEW)
-        found = {**found, "patient_name": ""}
+        unnamed = {"patient_name": "", "patient_local_id": "", "patient_birth_date": None, "others": ()}
+        found = {**found, **unnamed}
     return shown_all(parts, work, [found])[0]
 
 

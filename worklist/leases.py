@@ -24,10 +24,13 @@ from worklist.timing import Timing
 
 
 def take_next(parts: Parts, actor: Actor) -> Lease | None:
-    """A lease on the most urgent case that he may read; None when nothing waits."""
+    """A lease on the most urgent case that he may read, which may be one that he holds; None when nothing waits."""
     permit(actor, Act.LEASE_TAKE)
     _trust_clock(parts)
     with parts.database.transaction(actor) as work:
+        own = own_before_next(parts, work, actor)
+        if own is not None:
+            return _lease(parts, work, store.case(work, own, locked=True))
         _count_held(parts, work, actor)
         found = work.one(SQL["next_waiting"], **store.reach_of(actor))
         if found is None:
@@ -35,6 +38,15 @@ def take_next(parts: Parts, actor: Actor) -> Lease | None:
         row = store.case(work, found["case_id"], locked=True)
         permit(actor, Act.LEASE_TAKE, moves.thing(row))
         return _give(parts, work, row, actor, CaseMove.TAKE)
+
+
+def own_before_next(parts: Parts, work: Work, actor: Actor) -> str | None:
+    """The case that he holds, where it is more urgent than the next one that waits; equal urgency is no reason."""
+    own = work.one(SQL["held_most_urgent"], person_id=actor.person_id, now=parts.clock.now())
+    waiting = work.one(SQL["peek_waiting"], **store.reach_of(actor))
+    if own is None or waiting is None or own["urgency_rank"] >= waiting["urgency_rank"]:
+        return None
+    return own["case_id"]
 
 
 def take(parts: Parts, actor: Actor, case_id: CaseId, reason: str = "") -> Lease:

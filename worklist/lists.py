@@ -65,9 +65,12 @@ def _conditions(narrowed: ListFilter, actor: Actor) -> dict[str, Any]:
 
 
 def next_case(parts: Parts, actor: Actor) -> CaseRow | None:
-    """What taking the next one would give."""
+    """What taking the next one would give: one that he holds, where it is more urgent than all that wait."""
     permit(actor, Act.WORKLIST_VIEW)
     with parts.database.transaction(actor) as work:
+        own = leases.own_before_next(parts, work, actor)
+        if own is not None:
+            return leases.without_token(store.case(work, own))
         row = work.one(SQL["peek_waiting"], **store.reach_of(actor))
         return None if row is None else leases.without_token(store.case_from(row))
 

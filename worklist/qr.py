@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from center.database import Work
+from center.database import Database, Work
 from center.errors import NotFound
 from center.identity import SYSTEM
 from worklist.lifecycle import ReportState
@@ -40,6 +40,13 @@ def page(parts: Parts, token: str) -> QrPage:
         )
     status = _STATUS[ReportState(row["status"])]
     return QrPage(status, row["n"], row["signed_at"], row["content_sha256"], row["current_n"])
+
+
+def standing(database: Database, content_sha256: str) -> tuple[str, int | None] | None:
+    """(current | replaced | withdrawn, the version in force) of a report by what it says; None where it is not ours."""
+    with database.transaction(SYSTEM) as work:
+        row = work.one(SQL["standing"], content_sha256=content_sha256)
+    return None if row is None else (_STATUS[ReportState(row["status"])], row["current_n"])
 
 
 def hash_of(token: str) -> str:

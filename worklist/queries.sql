@@ -39,6 +39,11 @@ where c.state = 'queued'
   and (c.clinic_id, c.service) in (select * from unnest(%(clinics)s::text[], %(services)s::text[]))
 order by c.urgency_rank, c.due_at, c.case_id collate "C" limit 1 for update skip locked;
 
+-- held_most_urgent: the most urgent case that he holds now
+select c.case_id, c.urgency_rank from worklist."case" c
+where c.lease_by = %(person_id)s and c.lease_until > %(now)s and c.state in ('leased', 'reading')
+order by c.urgency_rank, c.due_at, c.case_id collate "C" limit 1;
+
 -- peek_waiting: the same without taking hold of it
 select c.*, k.name as clinic_name, k.name_en as clinic_name_en
 from worklist."case" c join center.clinic k using (clinic_id)
@@ -269,6 +274,9 @@ on conflict (sha256) do update set references_n = center.object.references_n + 1
 insert into worklist.qr (token_hash, clinic_id, case_id, n) values (%(token_hash)s, %(clinic_id)s, %(case_id)s, %(n)s)
 on conflict do nothing;
 
+-- standing: what became of the report that says exactly this, the latest of that content first (report_content); owner's view
+select status, n, current_n from worklist.qr_page where content_sha256 = %(content_sha256)s order by signed_at desc limit 1;
+
 -- qr_page: what anyone with the printed code may know
 select * from worklist.qr_page where token_hash = %(token_hash)s;
 
@@ -311,22 +319,26 @@ select alert_id from worklist.alert where clinic_id = %(clinic_id)s and case_id 
   and finding_key = %(finding_key)s;
 
 -- alert: with what a banner shows
-select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service
+select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service,
+  c.patient_local_id, c.patient_birth_date, c.patient_sex, c.patient_age_years, c.others
 from worklist.alert a join worklist."case" c using (clinic_id, case_id) join center.clinic k using (clinic_id)
 where a.alert_id = %(alert_id)s;
 
 -- alert_locked: the same, held until the commit
-select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service
+select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service,
+  c.patient_local_id, c.patient_birth_date, c.patient_sex, c.patient_age_years, c.others
 from worklist.alert a join worklist."case" c using (clinic_id, case_id) join center.clinic k using (clinic_id)
 where a.alert_id = %(alert_id)s for update of a;
 
 -- open_alerts: within reach, longest waiting first (index alert_open)
-select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service
+select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service,
+  c.patient_local_id, c.patient_birth_date, c.patient_sex, c.patient_age_years, c.others
 from worklist.alert a join worklist."case" c using (clinic_id, case_id) join center.clinic k using (clinic_id)
 where a.state in ('raised', 'notified', 'acknowledged') order by a.raised_at limit 50;
 
 -- case_alerts: all of a case
-select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service
+select a.*, k.name as clinic_name, k.duty_phone, c.case_no, c.patient_name, c.service,
+  c.patient_local_id, c.patient_birth_date, c.patient_sex, c.patient_age_years, c.others
 from worklist.alert a join worklist."case" c using (clinic_id, case_id) join center.clinic k using (clinic_id)
 where a.clinic_id = %(clinic_id)s and a.case_id = %(case_id)s order by a.raised_at limit 50;
 

@@ -333,8 +333,11 @@ class Alert:
     action: str
     refute_reason: str
     notices: tuple[AlertNotice, ...]
-    patient_name: str  # empty for a dispatcher, who sees no names
+    patient_name: str  # empty for a dispatcher, who sees no names; so is what follows
     automatic: bool
+    patient_local_id: str = ""
+    patient_birth_date: date | None = None
+    conflict: Text | None = None  # whom else something names, in one sentence
 
 
 @dataclass(frozen=True, slots=True)

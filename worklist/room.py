@@ -32,6 +32,7 @@ from worklist import (
     withdrawing,
 )
 from worklist.parts import Parts
+from worklist.qr import standing as standing
 from worklist.records import (
     Alert,
     Board,
@@ -195,6 +196,10 @@ class Worklist:
     def amend(self, actor: Actor, case_id: CaseId, reason: str) -> Lease:
         """A new lease on a finished case; the version in force stays so until the new one is signed."""
         return reports.amend(self._parts, actor, case_id, reason)
+
+    def confirm(self, actor: Actor, password: str) -> None:
+        """It is he who asks, as for signing. Raises Forbidden."""
+        self._parts.signer.confirm(actor.person_id, password)
 
     def withdraw(self, actor: Actor, case_id: CaseId, reason: str, *, wrong_patient: bool) -> None:
         """Hidden from the clinic, everyone told; wrong patient: the case is cancelled, else queued again."""

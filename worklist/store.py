@@ -12,6 +12,7 @@ from center.codes import Service, Urgency
 from center.database import Queries, Row, Work
 from center.errors import NotFound
 from center.identity import Actor, CaseId, ClinicId
+from center.patients import Description
 from center.ports import StudySummary
 from worklist import whose
 from worklist.lifecycle import AlertState, CaseState, DeliveryState, ReportState
@@ -242,8 +243,14 @@ def alert_from(row: Row, notices: Sequence[Row], steps_minutes: tuple[float, ...
             for n in notices
             if n["alert_id"] == row["alert_id"]
         ),
-        patient_name=row["patient_name"], automatic=automatic,
+        patient_name=row["patient_name"], automatic=automatic, patient_local_id=row.get("patient_local_id") or "",
+        patient_birth_date=row.get("patient_birth_date"), conflict=_conflict(row),
     )  # fmt: skip
+
+
+def _conflict(row: Row) -> Text | None:
+    said = Description(row["patient_name"], row.get("patient_birth_date"), row.get("patient_sex") or "")
+    return whose.conflict_of(said, row.get("patient_local_id") or "", whose.from_json(row.get("others") or ()))
 
 
 def delivery_from(row: Row, attempts: Sequence[Row] = ()) -> Delivery:

@@ -108,6 +108,7 @@ class FilmPath:
         assert self.patient.local_id in text and self.patient.name in text
         pdf = steps.extracted_pdf(document, self.folder / f"{document.name}.pdf")
         verdict = self.region.helan("verify", str(pdf))
+        assert "in force" in verdict.stdout, verdict.stdout
         self.say(f"helan verify: {verdict.stdout.strip().splitlines()[-1]}")
         at_clinic = self.technician.get(f"/clinic/reports/{self.case_id}/{number}.pdf")
         assert at_clinic.status_code == 200, at_clinic.text[:300]
@@ -154,6 +155,8 @@ class FilmPath:
     def is_withdrawn(self) -> None:
         self.say("wrong patient: he withdraws it / 撤回")
         body = {"reason": "图像不是此患者的", "wrong_patient": "1"}
+        self.reader.json("POST", f"/api/cases/{self.case_id}/withdraw", {**body, "password": "guess"}, expect=403)
+        body["password"] = self.region.password("chenyu")
         self.reader.json("POST", f"/api/cases/{self.case_id}/withdraw", body)
         for number in (1, 2):
             hidden = self.technician.get(f"/clinic/reports/{self.case_id}/{number}.pdf")

@@ -141,3 +141,11 @@ def test_doctor_names_every_part_before_anything_is_there(
     for part in ("data", "database", "objects", "HELAN_HTTP", "HELAN_DICOM", "device"):
         assert part in result.out
     assert not untouched.data.exists()  # looking changes nothing
+
+
+def test_without_the_center_nobody_can_know_whether_a_report_still_stands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HELAN_DATA", str(tmp_path / "empty"))
+    said = cli._standing("0" * 64)  # pyright: ignore[reportPrivateUsage]
+    assert "not known" in said and "不知道" in said

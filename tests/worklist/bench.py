@@ -121,9 +121,12 @@ class PasswordSigner:
     def __init__(self, clock: HeldClock) -> None:
         self._clock = clock
 
-    def sign(self, pdf: bytes, person_id: str, secret: str, reason: str) -> Signature:
+    def confirm(self, person_id: str, secret: str) -> None:
         if secret != PASSWORD:
             raise Forbidden("密码不正确。", "The password is not right.")
+
+    def sign(self, pdf: bytes, person_id: str, secret: str, reason: str) -> Signature:
+        self.confirm(person_id, secret)
         signed = pdf + b"\nsigned by " + person_id.encode()
         return Signature(signed, hashlib.sha256(signed).hexdigest(), "serial-1", self._clock.now())
 

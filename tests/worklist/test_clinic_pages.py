@@ -328,3 +328,16 @@ def test_a_program_gets_the_same_as_json(region: ClinicHouse) -> None:
         headers={"accept": "application/json", "X-CSRF-Token": csrf_of(tech, "/clinic")},
     )  # fmt: skip
     assert made.status_code == 201 and made.json()["form"]["local_id"] == "S-2"
+
+
+def test_a_critical_card_says_whose_it_is_by_number_and_birth_date(region: ClinicHouse) -> None:
+    uid = region.film()
+    region.reading(uid)
+    region.worklist.raise_alert(region.actor("reader"), region.case_of(uid).case_id, "左侧张力性气胸")
+    region.run()
+    page = region.browser("tech").get("/clinic").text
+    card = page[page.index('class="ack') :]
+    card = card[: card.index("</section>")]
+    assert "患者号 SG-20480117" in card and "出生 1959-04-02" in card and "马忆舟" in card
+    region.film(replace(MA, name="贝二", latin="BEI^ER"), seed="other")
+    assert "同一患者号的另一检查写的是“贝二" in region.browser("tech").get("/clinic").text.split("</section>")[0]

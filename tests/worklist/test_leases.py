@@ -32,6 +32,19 @@ def test_the_next_case_is_the_most_urgent_one(bench: Bench) -> None:
     assert lease.until == bench.clock.now() + timedelta(seconds=60)
 
 
+def test_next_is_his_own_held_case_where_that_is_more_urgent(bench: Bench) -> None:
+    urgent = bench.arrive()
+    bench.machine_reads(urgent, finding("x", critical=True))
+    lease = bench.room.take_next(READER)
+    waiting = bench.arrive()
+    offered, again = bench.room.next_case(READER), bench.room.take_next(READER)
+    assert lease and again and offered and offered.case_id == again.case_id == urgent.case_id
+    assert again.token == lease.token and bench.now_is(waiting).state is CaseState.QUEUED
+    bench.machine_reads(waiting, finding("x", critical=True))  # as urgent as his: he takes it too
+    taken = bench.room.take_next(READER)
+    assert taken and taken.case_id == waiting.case_id
+
+
 def test_nothing_waits_nothing_is_given(bench: Bench) -> None:
     assert bench.room.take_next(READER) is None
 

@@ -544,6 +544,10 @@ def test_amended_and_withdrawn_by_the_page(all_of_it: House) -> None:
     answer = who.post(f"/cases/{found.case_id}/release")
     assert answer.status_code == 303
     gone = {"reason": "图像不是他的", "wrong_patient": "1"}
+    assert who.post(f"/cases/{found.case_id}/withdraw", gone).status_code in (403, 422)
+    assert who.post(f"/cases/{found.case_id}/withdraw", {**gone, "password": "guess"}).status_code == 403
+    assert all_of_it.bench.now_is(found).state != "cancelled", "without his password nothing is withdrawn"
+    gone["password"] = PASSWORD
     assert who.post(f"/cases/{found.case_id}/withdraw", gone).status_code == 303
     assert all_of_it.bench.now_is(found).state == "cancelled"
     assert "图像不是他的" in who.page(f"/cases/{found.case_id}")

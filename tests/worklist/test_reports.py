@@ -13,6 +13,7 @@ from center.codes import Role
 from center.errors import Failure, Forbidden, HeldByAnother, Invalid, NotFound, WrongState
 from tests.worklist.bench import HELAN, PASSWORD, SHIGOU, Bench, finding, person, reader
 from worklist.lifecycle import AlertState, CaseState, DeliveryState, ReportState
+from worklist.qr import standing
 from worklist.records import DraftContent, RequestForm
 from worklist.sheet import content_digest
 
@@ -358,3 +359,19 @@ def test_whatever_dies_between_two_lines_the_report_is_signed_once(
     assert bench.query("select n, sealed_sha256 <> '' from worklist.report_version") == [(1, True)]
     kinds = "select kind, count(*) from center.event where kind like 'Report%%' group by 1 order by 1"
     assert bench.query(kinds) == [("ReportSealed", 1), ("ReportSigned", 1)]
+
+
+def test_whether_a_report_still_stands_is_found_by_what_it_says(bench: Bench) -> None:
+    case = bench.arrive()
+    bench.signed(READER, case)
+
+    def said(n: int) -> str:
+        return str(bench.query("select content_sha256 from worklist.report_version where n = %s", n)[0][0])
+
+    assert standing(bench.database, said(1)) == ("current", 1) and standing(bench.database, "0" * 64) is None
+    lease = bench.room.amend(READER, case.case_id, "补充")
+    lease = bench.room.open_case(READER, case.case_id, lease.token)
+    bench.sign(READER, lease, "心肺膈未见明确异常。复阅。")
+    assert standing(bench.database, said(1)) == ("replaced", 2) and standing(bench.database, said(2)) == ("current", 2)
+    bench.room.withdraw(READER, case.case_id, "错患者", wrong_patient=True)
+    assert standing(bench.database, said(2)) == ("withdrawn", None) == standing(bench.database, said(1))

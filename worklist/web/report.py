@@ -115,7 +115,9 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
         "/api/cases/{case_id}/withdraw",
         tags=["worklist"],
         openapi_extra=takes(
-            reason="told to everyone who has it", wrong_patient="1: these are not this patient's images"
+            reason="told to everyone who has it",
+            wrong_patient="1: these are not this patient's images",
+            password="his own, again",
         ),
     )
     def withdraw(
@@ -123,6 +125,7 @@ def router(web: Web, worklist: Worklist) -> APIRouter:
     ) -> Response:
         permit(actor, Act.REPORT_WITHDRAW)
         reason, wrong = form.text("reason", most=500), form.flag("wrong_patient")
+        worklist.confirm(actor, form.text("password", most=1024))
         worklist.withdraw(actor, CaseId(case_id), reason, wrong_patient=wrong)
         return done(request, web, f"/cases/{case_id}")
 
