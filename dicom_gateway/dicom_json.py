@@ -49,11 +49,39 @@ def is_shifted(metadata: Json) -> bool:
 
 
 def served(metadata: Json) -> Json:
-    """The metadata of what is served as frames: where values lie too high they are moved down, and it says so."""
+    """The metadata of what is served as frames, for viewers that take the header at its word.
+
+    Where values lie too high they are moved down, and it says so.  Windows that are none are left out, and those under 1
+    are named LINEAR_EXACT: by LINEAR, which is defined from 1 on, a viewer would show them upside down.
+    """
+    return metadata | _moved_down(metadata) | _windows(metadata)
+
+
+def _moved_down(metadata: Json) -> Json:
     if not is_shifted(metadata):
-        return metadata
+        return {}
     high: Json = {"vr": "US", "Value": [value_of(metadata, "00280101") - 1]}
-    return metadata | {"00280102": high, "00083002": {"vr": "UI", "Value": [EXPLICIT_LITTLE]}}
+    return {"00280102": high, "00083002": {"vr": "UI", "Value": [EXPLICIT_LITTLE]}}
+
+
+def _windows(metadata: Json) -> Json:
+    centers, widths = ((metadata.get(tag) or {}).get("Value") or [] for tag in ("00281050", "00281051"))
+    pairs = [(c, w) for c, w in zip(centers, widths, strict=False) if _is_number(c) and _is_number(w) and w > 0]
+    if len(pairs) == len(centers) == len(widths) and all(w >= 1 for _, w in pairs):
+        return {}
+    named: Json = {"00281050": _decimals(c for c, _ in pairs), "00281051": _decimals(w for _, w in pairs)}
+    if any(w < 1 for _, w in pairs) and value_of(metadata, "00281056") != "SIGMOID":
+        named["00281056"] = {"vr": "CS", "Value": ["LINEAR_EXACT"]}
+    return named
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _decimals(values: Iterable[float]) -> Json:
+    found = list(values)
+    return {"vr": "DS", "Value": found} if found else {"vr": "DS"}
 
 
 def pack(value: Json) -> bytes:

@@ -51,6 +51,10 @@ MAX_INSTANCES: Final = 20_000
 BOUNDARY: Final = "helan-part-7d1c4e9b2f60"
 ENCAPSULATED_PDF: Final = "1.2.840.10008.5.1.4.1.1.104.1"
 _GZIP_FROM_BYTES: Final = 1024
+#: One window, its width 1 or more: most images' metadata goes out without being parsed.
+_USUAL_WINDOW: Final = re.compile(
+    rb'"00281050":\{"vr":"DS","Value":\[-?[\d.]+\]\},"00281051":\{"vr":"DS","Value":\[[1-9]\d*(\.\d+)?\]'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class Shelf:
         for one in found:
             text = unpack_text(one.metadata or b"")
             put_right = identity is not None and one.origin is not Origin.RESULT
-            if put_right or _may_be_shifted(text):
+            if put_right or _may_be_changed(text):
                 changed = served(json.loads(text)) | (identity_json(identity) if identity and put_right else {})
                 text = json.dumps(dict(sorted(changed.items())), ensure_ascii=False, separators=(",", ":")).encode()
             pieces.append(_relative(text, one, level))
@@ -352,10 +356,13 @@ def _nothing() -> NotFound:
     return NotFound("没有找到，或不在您的范围内。", "Not found, or not within your reach.", {})
 
 
-def _may_be_shifted(text: bytes) -> bool:
-    """Whether it is worth parsing to ask ``is_shifted``: kept metadata is in tag order, without spaces."""
-    found = re.search(rb'"00280101":\{"vr":"US","Value":\[(\d+)\]\},"00280102":\{"vr":"US","Value":\[(\d+)\]', text)
-    return found is None or int(found[2]) != int(found[1]) - 1
+def _may_be_changed(text: bytes) -> bool:
+    """Whether it is worth parsing for ``served``: kept metadata is in tag order, without spaces."""
+    bits = re.search(rb'"00280101":\{"vr":"US","Value":\[(\d+)\]\},"00280102":\{"vr":"US","Value":\[(\d+)\]', text)
+    if b'"00280102"' in text and (bits is None or int(bits[2]) != int(bits[1]) - 1):
+        return True
+    windowed = b'"00281050"' in text or b'"00281051"' in text
+    return windowed and _USUAL_WINDOW.search(text) is None
 
 
 def _address_of(one: Shelved) -> str:

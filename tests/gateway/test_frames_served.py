@@ -102,6 +102,26 @@ def test_ordinary_words_go_out_as_they_lie(house: House, client: TestClient) -> 
     assert body == (RAMP | 0xF000).tobytes() and said(client, raw, "00280102") == 11
 
 
+@pytest.mark.parametrize(
+    ("center", "width", "served"),
+    [
+        ("0.4565", "0.913", ([0.4565], [0.913], "LINEAR_EXACT")),
+        ("40", "400", ([40.0], [400.0], None)),
+        ("40\\5", "400\\0", ([40.0], [400.0], None)),
+        ("40", "0", (None, None, None)),
+        ("40", "wide", (None, None, None)),
+    ],
+)
+def test_a_viewer_is_told_only_windows_that_are_some(
+    house: House, client: TestClient, center: str, width: str, served: tuple[Any, Any, Any]
+) -> None:
+    raw = with_odd(grey(), {"WindowCenter": center.encode(), "WindowWidth": width.encode()})
+    house.accept(raw)
+    found = asked(client, raw, "/metadata", "application/dicom+json").json()[0]
+    assert (found["00281050"].get("Value"), found["00281051"].get("Value")) == served[:2]
+    assert (found.get("00281056") or {}).get("Value", [None])[0] == served[2]
+
+
 # ---------------------------------------------------------------- F17
 COLOURED = {
     "rle": lambda: encapsulated(coloured(PICTURE), [encoded(RLELossless, PICTURE)], RLELossless),
