@@ -224,6 +224,11 @@ update worklist.draft set preview_sha256 = %(sha256)s, preview_version = version
   preview_sops = %(sops)s
 where clinic_id = %(clinic_id)s and case_id = %(case_id)s and lease_token = %(token)s and version = %(version)s;
 
+-- preview_held: what still needs these bytes: a draft that is being read (waits), or an object's own row
+select true as waits from worklist.draft d join worklist."case" c using (clinic_id, case_id)
+where d.clinic_id = %(clinic_id)s and d.preview_sha256 = %(sha256)s and c.state = 'reading' and c.lease_token = d.lease_token
+union all select false from center.object where sha256 = %(sha256)s limit 1;
+
 -- keep_verdict: the reader's answer to a machine finding; he may change his mind until he signs
 insert into worklist.verdict (clinic_id, case_id, version, read_id, finding_key, verdict, reason, person_id, at)
 values (%(clinic_id)s, %(case_id)s, %(version)s, %(read_id)s, %(finding_key)s, %(verdict)s, %(reason)s, %(person_id)s,

@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from center import faults, observe
 from center.codes import Origin, Service
@@ -17,6 +18,7 @@ from center.database import Row, Work
 from center.errors import Forbidden, Invalid, WrongState
 from center.events import ReportSigned
 from center.identity import Actor, CaseId, ClinicId, system_for
+from center.jobs import Job, Later
 from center.permits import Act, permitted
 from center.ports import SealedReport, Signature, StoredRead
 from worklist import drafts, leases, lifecycle, moves, qr, routing, store, tasks, whose
@@ -29,6 +31,8 @@ from worklist.timing import is_film
 
 log = observe.log("worklist")
 
+#: So long a preview is kept at least: longer than anybody's shift.
+_PREVIEW_KEPT = timedelta(hours=24)
 _PENDING = frozenset({DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.FAILED, DeliveryState.GIVEN_UP})
 
 
@@ -71,9 +75,23 @@ def preview(parts: Parts, actor: Actor, case_id: CaseId, token: str, lang: str) 
             raise drafts.preview_again(Text("预览时内容又有改动。", "Something changed while the preview was made."))
         leases.keep_alive(parts, work, now_row, active=True)
         work.audit("report:preview", f"case:{case_id}", clinic_id=row.clinic_id, sha256=sha256)
+        work.enqueue(
+            row.clinic_id, "worklist.drop_preview", sha256, {"sha256": sha256}, run_at=parts.clock.now() + _PREVIEW_KEPT
+        )
     content = store.content_from(loaded.draft["content"])
     gate = drafts.gate_of(row, content, reads, loaded.verdicts)
     return Preview(sha256, sheet.content_sha256, loaded.draft["version"], gate)
+
+
+def drop_preview(parts: Parts, job: Job) -> None:
+    """A preview that nobody can sign any more goes; what was signed is another object, with the signature in it."""
+    sha256 = str(job.payload["sha256"])
+    with parts.database.transaction(system_for(job.clinic_id)) as work:
+        held = work.one(SQL["preview_held"], clinic_id=job.clinic_id, sha256=sha256)
+    if held is None:
+        parts.objects.delete(sha256)
+    elif held["waits"]:
+        raise Later(parts.clock.now() + _PREVIEW_KEPT)
 
 
 def _load(parts: Parts, actor: Actor, case_id: CaseId, token: str) -> _Loaded:

@@ -91,6 +91,7 @@ class Worklist:
             "worklist.seal": lambda job: sealing.seal(p, job),
             "worklist.start_deliveries": lambda job: deliveries.start(p, job),
             "worklist.deliver": lambda job: deliveries.deliver(p, job),
+            "worklist.drop_preview": lambda job: reports.drop_preview(p, job),
             "worklist.settle": lambda job: deliveries.settle(p, job),
             "worklist.tell_amended": lambda job: withdrawing.tell(p, job),
             "worklist.tell_withdrawn": lambda job: withdrawing.tell(p, job),

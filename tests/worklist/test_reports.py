@@ -375,3 +375,17 @@ def test_whether_a_report_still_stands_is_found_by_what_it_says(bench: Bench) ->
     assert standing(bench.database, said(1)) == ("replaced", 2) and standing(bench.database, said(2)) == ("current", 2)
     bench.room.withdraw(READER, case.case_id, "错患者", wrong_patient=True)
     assert standing(bench.database, said(2)) == ("withdrawn", None) == standing(bench.database, said(1))
+
+
+def test_a_preview_that_nobody_can_sign_any_more_goes_and_the_signed_one_stays(bench: Bench) -> None:
+    case = bench.arrive()
+    lease = bench.reading(READER, case)
+    first = bench.write(READER, lease, "心肺膈未见明确异常？")
+    second = bench.write(READER, lease, "心肺膈未见明确异常。")
+    signed = bench.room.sign(READER, case.case_id, lease.token, second.sha256, PASSWORD)
+    bench.later(minutes=60)
+    assert bench.parts.objects.stat(first.sha256) is not None
+    bench.later(minutes=24 * 60)
+    assert bench.parts.objects.stat(first.sha256) is None and bench.parts.objects.stat(second.sha256) is None
+    assert bench.parts.objects.stat(signed.pdf_sha256) is not None
+    assert bench.room.report_pdf(READER, case.case_id, 1)[1].startswith(b"%PDF")
