@@ -279,10 +279,11 @@ class Database:
                         connection.execute(f"listen {channel}")  # type: ignore[arg-type]
                     yield None  # whatever came while we were away is read now
                     while not stop.is_set():
+                        heard = False
                         for note in connection.notifies(timeout=quiet_s, stop_after=1):
+                            heard = True  # several may lie in one packet: all of them are told
                             yield note.channel, note.payload
-                            break
-                        else:
+                        if not heard:
                             yield None
             except psycopg.Error:
                 stop.wait(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -444,3 +445,26 @@ def test_an_urgent_job_goes_first(database: Database, clock: HeldClock) -> None:
             work.enqueue(SHIGOU, "test.do", key, {}, run_at=clock.now(), priority=priority)
     Runner(database, {"test.do": lambda job: seen.append(job.key)}, clock).run_until_idle()
     assert seen == ["b", "c", "a"]
+
+
+def test_of_many_notifications_at_once_none_is_lost(database: Database) -> None:
+    stop, heard = threading.Event(), []
+
+    def listen() -> None:
+        for note in database.listen("helan_page", stop=stop, quiet_s=0.2):
+            if note is not None:
+                heard.append(note[1])
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    time.sleep(0.5)
+    with database.transaction(SYSTEM) as work:
+        for n in range(500):
+            work.tell_pages("shigou", "case", {"case_id": str(n)})
+    for _ in range(100):
+        if len(heard) >= 500:
+            break
+        time.sleep(0.1)
+    stop.set()
+    thread.join()
+    assert [json.loads(text)["case_id"] for text in heard] == [str(n) for n in range(500)]
