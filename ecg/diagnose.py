@@ -92,8 +92,10 @@ def _technical(quality: SignalQuality | None) -> Iterator[Statement]:
 
 
 def _can_judge(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> bool:
-    """An abnormality in one lead is one; that all is normal takes twelve."""
-    return view.has_twelve or any(makes_abnormal(s) for s in (*found, *rhythm.statements))
+    """An abnormality in one lead is one; that all is normal takes twelve, and a sinus rhythm that is proved."""
+    if any(makes_abnormal(s) for s in (*found, *rhythm.statements)):
+        return True
+    return view.has_twelve and not rhythm.facts.get("rhythm_unproved", 0.0)
 
 
 def _overall(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> Statement:

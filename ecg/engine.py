@@ -47,6 +47,7 @@ _RHYTHMS: Final = frozenset(
         *("wide_tachy", "paced_a", "paced_v", "paced_dual", "aivr", "fascicular_tachy"),
     }
 )
+_SINUS: Final = frozenset({"sinus_rhythm", "sinus_tachy", "sinus_brady"})
 _ENOUGH_LEADS: Final = 3
 _FEW_LEADS_CERTAINTY: Final = 0.45
 _LIVING_S: Final = 2
@@ -123,7 +124,7 @@ def analyse(strip: Strip, quality: SignalQuality) -> Stages:
     middle = median.median_beat(strip, found, marked)
     measured = _doubted(measure.measure(strip, found, marked, middle, rhythmic), len(strip.leads))
     readable = bool(spans or trains) or is_legible(strip, found) or fibrillation.is_likely(strip)
-    return Stages(found, marked, middle, measured, _named(rhythmic, measured), is_legible=readable)
+    return Stages(found, marked, middle, measured, _proved(_named(rhythmic, measured), measured), is_legible=readable)
 
 
 def _named(rhythm: Rhythm, measured: Measurements) -> Rhythm:
@@ -139,6 +140,13 @@ def _named(rhythm: Rhythm, measured: Measurements) -> Rhythm:
     )
     named = (*rhythm.statements, Statement("wide_tachy", 0.6, seen))
     return replace(rhythm, statements=named, facts=rhythm.facts | {"fills_strip": 1.0})
+
+
+def _proved(rhythm: Rhythm, measured: Measurements) -> Rhythm:
+    """The rhythm with the fact ``rhythm_unproved``: 0 where it is sinus rhythm, led by P waves at a PR that was measured."""
+    is_sinus = any(s.key in _SINUS for s in rhythm.statements)
+    unproved = not is_sinus or measured.get("pr_interval") is None
+    return replace(rhythm, facts=rhythm.facts | {"rhythm_unproved": float(unproved)})
 
 
 def _doubted(measured: Measurements, leads: int) -> Measurements:

@@ -26,9 +26,9 @@ _EPISODE: Final = Limit(">=", 0.93 * _SVT, "/min", OURS)
 """The mean rate of a fast run among slower beats (ours)."""
 _SVT_WITHOUT_P: Final = 145.0
 """/min: from here on where the intervals are all alike and no P wave is seen before any beat (ours)."""
-_WIDE_TACHY_MS: Final = 135.0
+_WIDE_TACHY: Final = Limit(">=", 135.0, "ms", f"{AHA}; limit {OURS}")
+_WIDE_MS: Final = 120.0
 _P_HIDDEN: Final = Limit("<", 0.022, "mV", OURS, "in the mean beat")
-_P_SHOWN: Final = Limit(">=", 0.04, "mV", OURS, "in the mean beat")
 _JUNCTIONAL: Final = Limit("<=", 60.0, "/min", AHA)
 _JUNCTIONAL_FAST: Final = Limit("in", 60.0, "/min", AHA, upper=TACHY)
 _ATRIAL_PR: Final = Limit(">=", 110.0, "ms", f"{AHA}; limit {OURS}")
@@ -43,6 +43,10 @@ _RUN_BEATS: Final = Limit(">=", _RUN + 1, "1", OURS)
 _HALF: Final = 0.5
 _FIBRILLATES: Final = Limit(">=", _HALF, "1", OURS)
 _LED: Final = Limit(">=", _HALF, "1", OURS)
+"""Sinus rhythm is proved by P waves before at least half of its beats: where fewer have one it is right in three of four
+records of PTB-XL's folds 7-8, where more have one in 96 %."""
+_NOT_LED: Final = Limit("<", _HALF, "1", OURS)
+_SURELY_LED: Final = 0.8
 _HARDLY_LED: Final = Limit("<", 0.25, "1", OURS)
 _EACH_WAY: Final = Limit(">=", 2, "1", AHA)
 _DOWN: Final = in_words("P wave down in II", AHA)
@@ -109,8 +113,10 @@ def _fibrillation(view: View) -> Atria:
     )
     statements = [said("afib", view.af, *evidence, modifiers=_response(rate))]
     # Wide and too fast for the AV node: fibrillation over an accessory pathway alarms by its shortest RR.
-    if view.is_wide and _SVT_ABOVE.holds(rate):
-        statements.append(said("wide_tachy", 0.55, Evidence("ventricular_rate", rate, "/min", _SVT_ABOVE)))
+    # In one or two leads it may as well be a ventricular tachycardia that isn't even.
+    limit = _ABOVE if view.is_few else _SVT_ABOVE
+    if view.is_wide and limit.holds(rate):
+        statements.append(said("wide_tachy", 0.55, Evidence("ventricular_rate", rate, "/min", limit)))
     facts = (("af_shortest_rr_ms", 1000.0 * float(rr.min())),)
     return Atria(Found(tuple(statements), facts), "afib", hides_p=True)
 
@@ -139,22 +145,25 @@ def _basic(view: View, shape: Shape, rate: float, *, is_blocked: bool) -> Statem
         return _sinus(view, 60.0 / view.pp_s, 0.75)
     rr = view.nn_s if view.nn_s.size else view.rr_s
     spread = float(np.std(rr) / rr.mean()) if rr.size else 0.0
-    # In a tachycardia the T wave stands where the mean beat would show a P wave.
-    has_p = view.p_share >= _HALF or (_P_SHOWN.holds(shape.p_mv) and rate <= TACHY)
+    has_p = _LED.holds(view.p_share)
     if _ABOVE.holds(rate):
         return _tachycardia(view, shape, rate, spread, has_p=has_p)
     if has_p and shape.p_up < 0 and view.p_share >= 0.7:
         return _from_below(view, rate)
-    if (
-        not has_p
-        and _P_HIDDEN.holds(shape.p_mv)
-        and spread < _REGULAR
-        and _HARDLY_LED.holds(view.p_share)
-        and not view.is_wide
-    ):
+    if has_p:
+        return _sinus(view, rate, (0.95 if view.p_share >= _SURELY_LED else 0.8) - 0.5 * view.af)
+    if _P_HIDDEN.holds(shape.p_mv) and spread < _REGULAR and _HARDLY_LED.holds(view.p_share) and not view.is_wide:
         return _junctional(view, shape, rate)
-    sure = 0.95 if view.p_share >= 0.8 else 0.8 if has_p else 0.55
-    return _sinus(view, rate, sure - 0.5 * view.af)
+    return _untold(view, rate)
+
+
+def _untold(view: View, rate: float) -> Statement:
+    """A rhythm without P waves that lead it and without a name: never sinus for want of a better word."""
+    evidence = (
+        Evidence("p_before_qrs", view.p_share, "1", _NOT_LED),
+        Evidence("ventricular_rate", rate, "/min", cited(AHA)),
+    )
+    return said("rhythm_uncertain" if not view.width < _WIDE_MS else "sv_rhythm_uncertain", 0.5, *evidence)
 
 
 def _sinus(view: View, rate: float, sure: float) -> Statement:
@@ -178,16 +187,20 @@ def _tachycardia(view: View, shape: Shape, rate: float, spread: float, *, has_p:
     is_led = has_p and shape.p_up >= 0
     if is_led and (rate < _SVT or steady_pr) and rate <= max(fastest + 10.0, _SVT):
         return _sinus(view, rate, 0.9 if steady_pr and rate < 140 else 0.65)
-    if view.width >= _WIDE_TACHY_MS:
-        return _sinus(view, rate, 0.4) if rate < 130 else None
+    if _WIDE_TACHY.holds(view.width):
+        wide = Evidence("qrs_duration", view.width, "ms", _WIDE_TACHY)
+        return _sinus(view, rate, 0.4) if has_p and rate < 130 else said("wide_tachy", 0.5, at, wide)
     if not _REGULAR_FAST.holds(spread):
-        return _sinus(view, rate, 0.4) if rate < _SVT else None
+        return _sinus(view, rate, 0.4) if has_p and rate < _SVT else _untold(view, rate)
+    regular = Evidence("rr_spread", spread, "1", _REGULAR_FAST)
     if rate >= _SVT or (rate >= _SVT_WITHOUT_P and view.p_share < 0.2 and spread < 0.03):
-        regular = Evidence("rr_spread", spread, "1", _REGULAR_FAST)
         return said("svt", 0.9 if spread < 0.03 and rate >= _SVT else 0.7, at, regular)
-    if spread < 0.02 and _P_HIDDEN.holds(shape.p_mv) and view.p_share < 0.2:
-        return said("narrow_tachy", 0.55, at, Evidence("p_height", shape.p_mv, "mV", _P_HIDDEN))
-    return _sinus(view, rate, 0.55)
+    if has_p:
+        return _sinus(view, rate, 0.55)
+    if not view.width < _WIDE_MS:
+        return _untold(view, rate)
+    p = Evidence("p_before_qrs", view.p_share, "1", _NOT_LED)
+    return said("narrow_tachy", 0.55 if _P_HIDDEN.holds(shape.p_mv) else 0.45, at, regular, p)
 
 
 def _from_below(view: View, rate: float) -> Statement:

@@ -41,9 +41,9 @@ _LEADS_FOR_T_END: Final = 3
 _T_END_UNSURE: Final = 0.45
 _LONE_SURE: Final = 0.6
 """With one lead or two a single premature beat, of a form that doesn't come again, must be surer than others (ours)."""
+_SURELY_P: Final = 0.9
+"""Mean certainty of the P waves from which one lead is believed that P waves, and no T waves, lead fast wide beats."""
 _EVEN: Final = Limit("<=", 0.06, "1", OURS)
-_FEW_LEADS: Final = 3
-"""Below it a beat's first and last parts may lie across the lead, unseen: its width is a lower bound (ours)."""
 _MOSTLY: Final = 0.7
 _BROAD_SURE: Final = 0.7
 _REGULAR: Final = Limit("<=", 0.12, "1", OURS)
@@ -89,8 +89,7 @@ def of(view: View, shape: Shape, *, is_fibrillating: bool, is_paced: bool) -> Ve
 
 def _is_wide_and_even(view: View) -> bool:
     """Whether fast wide beats come too evenly for fibrillation, which few leads tell by the want of P waves alone."""
-    few = len(view.strip.leads) < _FEW_LEADS
-    limit = _REGULAR if few else _EVEN
+    limit = _REGULAR if view.is_few else _EVEN
     return (view.rate() or 0.0) > TACHY and view.is_wide and limit.holds(_spread(view.rr_s))
 
 
@@ -105,7 +104,7 @@ def _of_whole_strip(view: View, shape: Shape) -> Ventricles | None:
     v_share = float(view.is_v.mean())
     width = middle(view.width_ms)
     if _ABOVE.holds(rate):
-        if not (_WIDE if len(view.strip.leads) < _FEW_LEADS else _WIDE_TACHY).holds(width) and v_share < 0.5:
+        if not (_WIDE if view.is_few else _WIDE_TACHY).holds(width) and v_share < 0.5:
             return None
         return _wide_tachycardia(view, shape, rate, width, v_share)
     is_odd = v_share >= 0.5 or (width >= _SURELY_WIDE_MS and not shape.is_bundle_branch)
@@ -147,6 +146,8 @@ def _of(train: Train) -> When:
 def _led_by_p(view: View, shape: Shape) -> bool:
     """Whether P waves at a steady distance lead the beats: then the rhythm comes from above."""
     led = np.isfinite(view.p_s)
+    if view.is_few and _ABOVE.holds(view.rate() or 0.0) and not float(view.p_sure.mean()) >= _SURELY_P:
+        return False
     if not _FEW_LED.holds(float(led.mean())) and float(np.nanstd(view.pr_ms)) < _PR_VARIES.number:
         return True
     return shape.p_mv >= 0.05 and (view.rate() or 0.0) < 130.0

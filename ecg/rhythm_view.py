@@ -29,6 +29,7 @@ _BLOCK_S: Final = 0.1
 _DEAD_MV: Final = 0.001
 _WIDE_MS: Final = 120.0
 _P_SEEN: Final = 0.5
+_FEW_LEADS: Final = 3
 _SAME_P_S: Final = 0.12
 
 
@@ -123,6 +124,11 @@ class View:
         """Median QRS width of the basic rhythm's beats, ms; NaN when unknown."""
         own = self.is_own if self.is_own.any() else np.ones(self.count, dtype=bool)
         return middle(self.width_ms[own])
+
+    @property
+    def is_few(self) -> bool:
+        """So few leads that a beat's first and last parts may lie across them all: its width is a lower bound (ours)."""
+        return len(self.strip.leads) < _FEW_LEADS
 
     @property
     def is_wide(self) -> bool:

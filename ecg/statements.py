@@ -104,6 +104,7 @@ class _Rules:
     instead: tuple[_Instead, ...]
     normal: frozenset[str]
     otherwise_normal: frozenset[str]
+    untold: frozenset[str]
 
 
 def term(key: str) -> Term:
@@ -175,7 +176,8 @@ def is_abnormal(key: str) -> bool:
     """Whether a statement of this key, without a modifier, makes an ECG other than normal or otherwise normal."""
     rules = _rules()
     beside = (Kind.OVERALL, Kind.TECHNICAL, Kind.MODIFIER, Kind.COMPARISON)
-    return term(key).kind not in beside and key not in rules.normal and key not in rules.otherwise_normal
+    harmless = rules.normal | rules.otherwise_normal | rules.untold
+    return term(key).kind not in beside and key not in harmless
 
 
 # ---------------------------------------------------------------------------------------------- applying the rules
@@ -254,6 +256,8 @@ def _with_fitting_overall(found: dict[str, Statement], rules: _Rules) -> dict[st
         fitting = "otherwise_normal"
     else:
         fitting = "normal"
+    if fitting != "abnormal" and rules.untold & found.keys():
+        return others
     if fitting == said.key:
         return others | {fitting: said}
     why = tuple(Evidence(key, passed=in_words("stated", "AHA 2007 part II")) for key in sorted(wrong))
@@ -371,9 +375,9 @@ def _overall_problems(present: dict[str, Statement], rules: _Rules) -> list[Prob
                 source="AHA 2007 part II",
             )
         ]
-    against = [key for key, s in present.items() if makes_abnormal(s)]
+    against = [key for key, s in present.items() if makes_abnormal(s) or key in rules.untold]
     if overall == ["normal"]:
-        against = [key for key in present if is_abnormal(key) or key in rules.otherwise_normal]
+        against = [key for key in present if is_abnormal(key) or key in rules.otherwise_normal | rules.untold]
     if overall and overall[0] in ("normal", "otherwise_normal") and against:
         return [
             Problem(
@@ -470,4 +474,5 @@ def _rules() -> _Rules:
         instead=tuple(_Instead(chosen(row["keys"]), chosen(row["of"]), row["source"]) for row in raw["instead"]),
         normal=chosen(raw["overall"]["normal"]),
         otherwise_normal=chosen(raw["overall"]["otherwise_normal"]),
+        untold=chosen(raw["overall"]["untold"]),
     )

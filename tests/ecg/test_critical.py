@@ -156,6 +156,12 @@ NATIONAL: dict[str, Cases] = {
         outside=(Seen({}, {}, {"qtc_fridericia": 499}), None),
     ),
     "unreadable": by_statement("uninterpretable", ORANGE, 0.25, YELLOW),
+    "rhythm_unproved": Cases(
+        positive=(Seen({"rhythm_uncertain": 0.5}, {"rhythm_unproved": 1}), YELLOW),
+        negative=Seen({"sinus_rhythm": 0.9}, {"rhythm_unproved": 0}),
+        inside=(Seen({"sinus_rhythm": 0.9}, {"rhythm_unproved": 1}), YELLOW),
+        outside=(Seen({"sinus_rhythm": 0.9}), None),
+    ),
     "abnormal": by_statement("abnormal", YELLOW, 0.01, YELLOW, "normal"),
 }
 
