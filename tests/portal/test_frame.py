@@ -261,3 +261,11 @@ def test_texts_that_do_not_agree_are_refused(sources: list[tuple[str, str]]) -> 
 def test_the_texts_of_the_frame_are_loaded_as_one(pages: Environment) -> None:
     assert isinstance(load_texts([FRAME_FOLDER]), Texts)
     assert part(pages, '{{ t("portal.state.queued") }}') == "待领"
+
+
+def test_no_date_field_follows_the_browsers_locale() -> None:
+    """A date is written and read YYYY-MM-DD: a browser's own field turns day and month round by its locale."""
+    root = Path(__file__).resolve().parent.parent.parent
+    pages = [p for room in ("portal", "worklist", "ecg", "dicom_gateway") for p in (root / room).rglob("*.html")]
+    assert len(pages) > 20
+    assert [p.name for p in pages if 'type="date"' in p.read_text() or 'kind="date"' in p.read_text()] == []
