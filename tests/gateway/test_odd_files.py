@@ -65,7 +65,7 @@ def test_known_tags_written_as_un_are_read_by_the_dictionary(house: House, clien
         0x00080060: un(0x00080060, b"CR"), 0x00100010: un(0x00100010, "王建国".encode("gb18030")),
         0x00280010: un(0x00280010, struct.pack("<H", 32)), 0x00080020: un(0x00080020, b"2019.03.07"),
         0x0020000D: un(0x0020000D, values("u1")[0x0020000D][1]), 0x00080005: un(0x00080005, b"ISO_IR 100"),
-        0x00091001: un(0x00091001, b"\x01\x02"), 0x00281050: un(0x00281050, b"2000"),
+        0x00091001: un(0x00091001, b"\x01\x02"), 0x00180060: un(0x00180060, b"120"),
     })  # fmt: skip
     assert stow(client, raw).status_code == 200
     row = client.get("/dicom-web/studies", params={"StudyDate": "20190307", "PatientName": "王建国"}).json()[0]
@@ -73,7 +73,7 @@ def test_known_tags_written_as_un_are_read_by_the_dictionary(house: House, clien
     metadata = client.get(f"/dicom-web/studies/{row['0020000D']['Value'][0]}/metadata").json()[0]
     assert metadata["00080060"] == {"vr": "CS", "Value": ["CR"]}
     assert metadata["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "王建国"}]}
-    assert metadata["00280010"] == {"vr": "US", "Value": [32]} and metadata["00281050"]["Value"] == [2000]
+    assert metadata["00280010"] == {"vr": "US", "Value": [32]} and metadata["00180060"]["Value"] == [120]
     assert metadata["00091001"] == {"vr": "UN", "InlineBinary": "AQI="}  # a private one stays what it is
 
 
