@@ -10,6 +10,7 @@ from typing import Final
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_st import POSTERIOR, RIGHT, StLevels, elevation_limit_mv, is_elevated, reciprocal_leads
 from ecg.diagnose_view import INFERIOR, UDMI, View, stated, together
+from ecg.limit import in_words
 from ecg.marks import Evidence, Statement
 
 _SGARBOSSA: Final = "Sgarbossa 1996"
@@ -78,7 +79,7 @@ def _injury(view: View, leads: Sequence[str], q: Sequence[str]) -> _Injury:
     if is_front and not isnan(value):
         is_above = value >= SUBTLE_ANTERIOR
         word = ">=" if is_above else "not >="
-        found.append(Evidence("subtle_anterior_stemi", value, "1", f"{word} {SUBTLE_ANTERIOR:g}", source=_DRIVER))
+        found.append(Evidence("subtle_anterior_stemi", value, "1", in_words(f"{word} {SUBTLE_ANTERIOR:g}", _DRIVER)))
         score = score if is_above else min(score, 0.45)
     if set(q) & set(leads) and not reciprocal and excess[min(1, len(excess) - 1)] < 0.1:
         score = min(score, 0.45)  # a scar's ST stays a little raised for years
@@ -242,7 +243,7 @@ def _old_certainty(view: View, key: str, leads: Sequence[str]) -> float:
 
 def _q_evidence(view: View, lead: str) -> Evidence:
     if view.is_qs(lead):
-        return Evidence("q_amplitude", view.s_mv(lead), "mV", "QS", lead, source=UDMI)
+        return Evidence("q_amplitude", view.s_mv(lead), "mV", in_words("QS", UDMI), lead)
     limit = ">= 20 ms" if lead in ("V2", "V3") else ">= 30 ms and >= 0.1 mV"
     return view.evidence("q_duration", lead, limit=limit, source=UDMI)
 

@@ -9,6 +9,7 @@ from typing import Final
 from ecg.diagnose_chambers import strain_leads
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_view import INFERIOR, LATERAL, UDMI, View, beyond, stated, together
+from ecg.limit import in_words
 from ecg.marks import Evidence, Statement
 
 _LOOKED_AT: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -221,9 +222,8 @@ def explanation_statements(view: View, levels: StLevels) -> Iterator[Statement]:
                 "st_over_t",
                 view.of("st_j", "V6") / view.t_mv("V6"),
                 "1",
-                ">= 0.25",
+                in_words(">= 0.25", "Ginzton and Laks 1982"),
                 "V6",
-                source="Ginzton and Laks 1982",
             )
         )
         yield stated("s_pericarditis", 0.55 + 0.03 * len(levels.elevated), *found)
