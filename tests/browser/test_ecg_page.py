@@ -49,7 +49,7 @@ def box(page: Page, selector: str) -> dict[str, float]:
 def test_impression_and_answer_stay_in_sight_and_the_sheet_in_its_place(page: Page) -> None:
     _, broken = watched(page)
     lines = page.locator("#machine .find.line")
-    assert lines.count() >= 3
+    assert lines.count() >= 1
     assert max(b["height"] for n in range(lines.count()) if (b := lines.nth(n).bounding_box())) <= 56
     for selector in ("#impression", "#question input.in", "#go"):
         at = box(page, selector)
