@@ -6,21 +6,23 @@ Works on keys and numbers alone, so that it runs on what was stored of an earlie
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ecg.limit import in_words
+from ecg.limit import Limit, in_words
 from ecg.marks import Evidence, Measurements, Statement
 
-QTC_CHANGE_MS: Final = 60.0
+QTC_CHANGE: Final = Limit(">", 60.0, "ms", "AHA 2007 part II, table 4", decimals=0)
 """A QTc longer (or shorter) by more than this has changed.  AHA 2007 part II, table 4."""
-RATE_CHANGE: Final = 20.0
-RATE_SLOW: Final = 50.0
-RATE_FAST: Final = 100.0
+RATE_CHANGE: Final = Limit(">", 20.0, "/min", "AHA 2007 part II, table 4")
+RATE_SLOW: Final = Limit("<", 50.0, "/min", "AHA 2007 part II, table 4")
+RATE_FAST: Final = Limit(">", 100.0, "/min", "AHA 2007 part II, table 4")
 """A rate has changed by more than 20/min and is now below 50 or above 100/min.  AHA 2007 part II, table 4."""
-ST_CHANGE_MV: Final = 0.1
+ST_UP: Final = Limit(">=", 0.1, "mV", "ours", "of change", decimals=2)
+ST_DOWN: Final = Limit("<=", -0.1, "mV", "ours", "of change", decimals=2)
 """ST level at J in two leads of a territory (ours; one small square, the step of the universal definition of MI)."""
-T_CHANGE_MV: Final = 0.1
+T_UP: Final = Limit(">=", 0.1, "mV", "ours", ", turned over")
+T_DOWN: Final = Limit("<=", -0.1, "mV", "ours", ", turned over")
 """A T wave that turns over is one by at least this on both sides (ours)."""
 
 _SOURCE: Final = "AHA 2007 part II, table 4"
@@ -103,10 +105,12 @@ def _rhythm(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     out = [*_new(now, before, _RHYTHMS, _SINUS), *_gone(now, before, _RHYTHMS, _SINUS)]
     rate, earlier = now.values.get("heart_rate"), before.values.get("heart_rate")
     if rate is not None and earlier is not None:
-        has_moved = abs(rate - earlier) > RATE_CHANGE
-        if has_moved and (rate < RATE_SLOW or rate > RATE_FAST):
-            limit = f"change > {RATE_CHANGE:g} /min from {earlier:.0f}, and < {RATE_SLOW:g} or > {RATE_FAST:g} /min"
-            out.append(Evidence("heart_rate", rate, "/min", in_words(limit, _SOURCE)))
+        moved = abs(rate - earlier)
+        now_far = next((limit for limit in (RATE_SLOW, RATE_FAST) if limit.holds(rate)), None)
+        if RATE_CHANGE.holds(moved) and now_far is not None:
+            out.append(Evidence("heart_rate", rate, "/min", now_far))
+            was = replace(RATE_CHANGE, words=f"of change, was {earlier:.0f} /min")
+            out.append(Evidence("heart_rate_change", moved, "/min", was))
     return tuple(out)
 
 
@@ -119,7 +123,7 @@ def _ischemia(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     out = list(_new(now, before, _ISCHEMIA))
     if not (now.keys | before.keys) & _QRS_ALTERED:
         out += [
-            Evidence("st_j", moved, "mV", in_words(f"change >= {ST_CHANGE_MV:g} mV, further from 0", "ours"), lead)
+            Evidence("st_j_change", moved, "mV", _st_limit(moved, "further from 0"), lead)
             for lead, moved in _st_moved(now, before, away=True)
         ]
     return tuple(out)
@@ -128,12 +132,12 @@ def _ischemia(now: Kept, before: Kept) -> tuple[Evidence, ...]:
 def _repolarization(now: Kept, before: Kept) -> tuple[Evidence, ...]:
     out = [*_new(now, before, _REPOLARIZATION), *_gone(now, before, _REPOLARIZATION - {"early_repol"})]
     qtc, earlier = now.values.get("qtc_fridericia"), before.values.get("qtc_fridericia")
-    if qtc is not None and earlier is not None and abs(round(qtc) - round(earlier)) > QTC_CHANGE_MS:
-        limit = f"change > {QTC_CHANGE_MS:g} ms from {earlier:.0f}"
-        out.append(Evidence("qtc_fridericia", qtc, "ms", in_words(limit, _SOURCE)))
+    if qtc is not None and earlier is not None and QTC_CHANGE.holds(abs(round(qtc) - round(earlier))):
+        was = replace(QTC_CHANGE, words=f"of change, was {earlier:.0f} ms")
+        out.append(Evidence("qtc_fridericia_change", abs(round(qtc) - round(earlier)), "ms", was))
     if not (now.keys | before.keys) & _QRS_ALTERED:
         out += [
-            Evidence("st_j", moved, "mV", in_words(f"change >= {ST_CHANGE_MV:g} mV, back to 0", "ours"), lead)
+            Evidence("st_j_change", moved, "mV", _st_limit(moved, "back to 0"), lead)
             for lead, moved in _st_moved(now, before, away=False)
         ]
         out += _t_turned(now, before)
@@ -179,7 +183,7 @@ def _st_moved(now: Kept, before: Kept, *, away: bool) -> list[tuple[str, float]]
         if level is None or earlier is None:
             continue
         change = round(level - earlier, 2)
-        if abs(change) >= ST_CHANGE_MV and (abs(level) > abs(earlier)) is away:
+        if (ST_UP.holds(change) or ST_DOWN.holds(change)) and (abs(level) > abs(earlier)) is away:
             moved[lead] = change
     kept: set[str] = set()
     for group in _TERRITORIES:
@@ -190,16 +194,23 @@ def _st_moved(now: Kept, before: Kept, *, away: bool) -> list[tuple[str, float]]
     return [(lead, moved[lead]) for lead in sorted(kept)]
 
 
+def _st_limit(moved: float, where: str) -> Limit:
+    limit = ST_UP if moved > 0 else ST_DOWN
+    return replace(limit, words=f"{limit.words}, {where}")
+
+
 def _t_turned(now: Kept, before: Kept) -> list[Evidence]:
     """T waves upright before and inverted now, or the other way round, in two leads of a territory."""
     turned: dict[str, float] = {}
     for lead in {lead for group in _TERRITORIES for lead in group}:
         t, earlier = _t_mv(now, lead), _t_mv(before, lead)
-        if t is not None and earlier is not None and t * earlier < 0 and min(abs(t), abs(earlier)) >= T_CHANGE_MV:
+        if t is None or earlier is None:
+            continue
+        if (T_UP.holds(t) and T_DOWN.holds(earlier)) or (T_DOWN.holds(t) and T_UP.holds(earlier)):
             turned[lead] = t
     kept = {lead for group in _TERRITORIES if sum(lead in turned for lead in group) >= 2 for lead in group}
     return [
-        Evidence("t_amplitude", turned[lead], "mV", in_words(f"turned over, >= {T_CHANGE_MV:g} mV", "ours"), lead)
+        Evidence("t_amplitude", turned[lead], "mV", T_UP if turned[lead] > 0 else T_DOWN, lead)
         for lead in sorted(kept & turned.keys())
     ]
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from ecg.limit import in_words
+from ecg.limit import NONE, Limit, in_words, sign_of
 from ecg.marks import Evidence, Measurements, Quantity, Rhythm, Statement
 
 DEFAULT_PROFILE: Final = "national_2017"
@@ -76,15 +75,13 @@ class Critical:
 class Condition:
     """One line of a rule.
 
-    is_negated: none of ``names`` is stated.  groups: lead groups, empty for a value or statement.
+    is_negated: none of ``names`` is stated.  limit: of a value, compared as it is told.  groups: lead groups, empty for a value or statement.
     """
 
     text: str
     names: tuple[str, ...]
     is_negated: bool = False
-    compare: str = ""
-    limit: float = 0.0
-    unit: str = ""
+    limit: Limit = NONE
     count: int = 0
     groups: tuple[tuple[str, ...], ...] = ()
 
@@ -199,12 +196,6 @@ class _Held:
     evidence: tuple[Evidence, ...]
 
 
-_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 _DECIMALS: Final = {"/min": 0, "ms": 0, "s": 2, "mV": 2, "year": 2, "": 3}
 """To how many decimals a value is told, and so compared: 199.6/min is printed as 200 and alarms as 200 (ours)."""
 
@@ -240,7 +231,7 @@ def _held(condition: Condition, seen: _Seen) -> _Held | None:
     """What the condition rests on; None where it doesn't hold, or what it asks for could not be measured."""
     if condition.groups:
         return _held_in_leads(condition, seen)
-    if condition.compare:
+    if condition.limit.has_number:
         return _held_by_value(condition, seen)
     stated = [seen.said[name] for name in condition.names if name in seen.said]
     if condition.is_negated:
@@ -253,20 +244,18 @@ def _held(condition: Condition, seen: _Seen) -> _Held | None:
 
 def _held_by_value(condition: Condition, seen: _Seen) -> _Held | None:
     name = next((name for name in condition.names if name in seen.values), None)
-    if name is None or not _passes(condition, seen.values[name].value):
+    if name is None or not condition.limit.holds(seen.values[name].value):
         return None
     quantity = seen.values[name]
-    limit = f"{condition.compare} {condition.limit:g} {condition.unit}".rstrip()
-    return _Held(quantity.certainty, (Evidence(name, quantity.value, condition.unit, in_words(limit)),))
+    return _Held(quantity.certainty, (Evidence(name, quantity.value, condition.limit.unit, condition.limit),))
 
 
 def _held_in_leads(condition: Condition, seen: _Seen) -> _Held | None:
     """Of the groups with enough leads beyond the limit, that whose weakest counted lead is surest."""
     best: _Held | None = None
-    limit = f"{condition.compare} {condition.limit:g} {condition.unit}"
     for group in condition.groups:
         found = [(lead, seen.by_lead.get(lead, {}).get(condition.names[0])) for lead in group]
-        beyond = [(lead, q) for lead, q in found if q is not None and _passes(condition, q.value)]
+        beyond = [(lead, q) for lead, q in found if q is not None and condition.limit.holds(q.value)]
         if len(beyond) < condition.count:
             continue
         certainty = sorted((q.certainty for _, q in beyond), reverse=True)[condition.count - 1]
@@ -274,14 +263,15 @@ def _held_in_leads(condition: Condition, seen: _Seen) -> _Held | None:
             best = _Held(
                 certainty,
                 tuple(
-                    Evidence(condition.names[0], q.value, condition.unit, in_words(limit), lead) for lead, q in beyond
+                    Evidence(condition.names[0], q.value, condition.limit.unit, condition.limit, lead)
+                    for lead, q in beyond
                 ),
             )
     return best
 
 
-def _passes(condition: Condition, value: float) -> bool:
-    return _COMPARE[condition.compare](round(value, _DECIMALS[condition.unit]), condition.limit)
+def _limit(sign: str, number: str, unit: str, source: str) -> Limit:
+    return Limit(sign_of(sign), float(number), unit, source, decimals=_DECIMALS[unit])
 
 
 # ---------------------------------------------------------------------------------------------- reading the rules
@@ -291,15 +281,15 @@ _VALUE: Final = re.compile(r"(\w+(?: \| \w+)*) (>=|<=|>|<) (-?[\d.]+)(?: (/min|m
 _LEADS: Final = re.compile(r"lead (\w+) (>=|<=|>|<) (-?[\d.]+) (ms|mV) in (\d) of ([\w ;]+)")
 
 
-def condition_of(text: str) -> Condition:
-    """The line as a condition.  Raises ValueError where it isn't one."""
+def condition_of(text: str, source: str = "") -> Condition:
+    """The line as a condition; source: of its limit.  Raises ValueError where it isn't one."""
     if found := _STATED.fullmatch(text):
         return Condition(text, _split(found[2], "|"), is_negated=bool(found[1]))
     if found := _LEADS.fullmatch(text):
         groups = tuple(tuple(group.split()) for group in found[6].split(";"))
-        return Condition(text, (found[1],), False, found[2], float(found[3]), found[4], int(found[5]), groups)
+        return Condition(text, (found[1],), False, _limit(found[2], found[3], found[4], source), int(found[5]), groups)
     if found := _VALUE.fullmatch(text):
-        return Condition(text, _split(found[1], "|"), False, found[2], float(found[3]), found[4] or "")
+        return Condition(text, _split(found[1], "|"), False, _limit(found[2], found[3], found[4] or "", source))
     raise ValueError(f"not a condition: {text!r}")
 
 
@@ -354,7 +344,7 @@ def _rule(raw: dict[str, Any], red_from: float) -> Rule:
         ways=tuple(
             Way(
                 Tier(way["tier"]),
-                tuple(condition_of(text) for text in way["all"]),
+                tuple(condition_of(text, raw["source"]) for text in way["all"]),
                 way.get("note_zh", ""),
                 way.get("note_en", ""),
             )

@@ -23,7 +23,7 @@ from ecg.diagnose_repolarization import (
     u_waves,
 )
 from ecg.diagnose_st import explanation_statements, ischemia_statements, st_levels, st_statements
-from ecg.diagnose_view import ADULT_YEARS, View, stated, view_of
+from ecg.diagnose_view import CHILD, View, stated, view_of
 from ecg.limit import cited, in_words
 from ecg.marks import Beats, Evidence, Measurements, MedianBeat, Rhythm, Statement
 from ecg.quality import Grade, SignalQuality
@@ -103,10 +103,7 @@ def _overall(view: View, found: tuple[Statement, ...], rhythm: Rhythm) -> Statem
     wrong = [s for s in (*found, *rhythm.statements) if makes_abnormal(s)]
     withheld: tuple[Evidence, ...] = ()
     if not view.is_adult:
-        limit = (
-            f"< {ADULT_YEARS:g} years: adult limits not applied; Q waves, infarction, ischaemia and T waves not judged"
-        )
-        withheld = (Evidence("age_years", view.age_years, "year", in_words(limit, "ours")),)
+        withheld = (Evidence("age_years", view.age_years, "year", CHILD),)
     if wrong:
         why = tuple(Evidence(s.key, passed=in_words("stated", "AHA 2007 part II")) for s in wrong)
         return stated("abnormal", max(s.certainty for s in wrong), *why, *withheld)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, isnan, nan
 from typing import Final
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from ecg.diagnose_limits import Limits, limits_at
 from ecg.diagnose_view import AHA3, View, beyond, stated
-from ecg.limit import in_words
+from ecg.limit import Limit, in_words
 from ecg.marks import Evidence, Mark, Statement
 
-_DELTA_MS: Final = 38.0
+_DELTA: Final = Limit(">=", 38.0, "ms", "ours")
 """From the QRS onset to the first quarter of its steepest rise: a delta wave takes longer (ours, on made beats)."""
 _RIGHT_FROM: Final = 0.6
 _LEFT_FROM: Final = 0.95
@@ -23,8 +23,19 @@ _LEFT_FROM_WIDE: Final = 0.75
 _PR_LITTLE_MS: Final = 10.0
 """As far beyond its limit a PR interval is borderline: what two readers differ by (ours)."""
 _AXIS_LITTLE_DEG: Final = 10.0
-_SMALLEST_NET_MV: Final = 0.12
+_SMALLEST_NET: Final = Limit("<", 0.12, "mV", "ours", "|R - S| in I, II, aVF")
 """Below this net QRS in I, II and aVF the axis has no direction (ours)."""
+_SUPERIOR: Final = Limit("<", -90.0, "deg", AHA3, decimals=0)
+_R_PRIME: Final = Limit(">=", 0.1, "mV", AHA3)
+_LATE_V1: Final = Limit(">=", 50.0, "ms", AHA3)
+_LATE_SIDE: Final = Limit(">=", 60.0, "ms", AHA3)
+_LONG_S: Final = Limit(">", 40.0, "ms", AHA3)
+_NO_Q: Final = Limit("<", 0.05, "mV", AHA3, ": no q in I, V6")
+_LAFB: Final = Limit("in", -90.0, "deg", AHA3, upper=-45.0, decimals=0)
+_LAFB_POSSIBLE: Final = Limit("in", -44.0, "deg", "ours", "with the form: possible", upper=-30.0, decimals=0)
+_LPFB: Final = Limit("in", 90.0, "deg", AHA3, upper=180.0)
+_QR: Final = in_words("qR", AHA3)
+_DISCORDANT: Final = in_words("T against the QRS", AHA3)
 
 
 _Scored = tuple[float, tuple[Evidence, ...]]
@@ -47,7 +58,7 @@ def conduction(view: View) -> Conduction:
     keys = {s.key for s in blocks}
     fascicles = () if pre or "lbbb" in keys else tuple(_fascicles(view))
     bundle = next((key for key in ("lbbb", "rbbb", "ivcd") if key in keys), "")
-    if bundle == "ivcd" and view.qrs_ms < limits.qrs_complete:
+    if bundle == "ivcd" and view.qrs_ms < limits.qrs_complete.number:
         bundle = ""
     said = (*pre, *blocks, *fascicles, *(() if pre else _pr(view, limits)), *_axis(view, limits))
     return Conduction(bundle, bool(pre), said)
@@ -62,19 +73,18 @@ def _pr(view: View, limits: Limits) -> Iterator[Statement]:
         "afib", "aflutter", "avb3", "avb2_mobitz1", "avb_high", "junctional_rhythm", "junctional_tachy", "svt"
     ):
         return
-    pr = round(view.of("pr_interval"), 0)
+    pr = view.of("pr_interval")
     trust = view.sure("pr_interval")
     if trust < 0.3:
         return
-    if pr > limits.pr:
-        limit = f"> {limits.pr:g} ms"
-        evidence = view.evidence("pr_interval", limit=limit, source=limits.source)
-        is_little = pr <= limits.pr + _PR_LITTLE_MS
-        sure = beyond(pr, limits.pr, 20) * (0.6 + 0.4 * trust)
+    if limits.pr.holds(pr):
+        evidence = view.evidence("pr_interval", limits.pr)
+        is_little = round(pr) <= limits.pr.number + _PR_LITTLE_MS
+        sure = beyond(round(pr), limits.pr.number, 20) * (0.6 + 0.4 * trust)
         yield stated("avb1", sure, evidence, modifiers=("borderline",) if is_little else ())
-    elif pr < limits.pr_short and view.says("sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"):
-        evidence = view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=limits.source)
-        yield stated("short_pr", beyond(pr, limits.pr_short, 15) * (0.6 + 0.4 * trust), evidence)
+    elif limits.pr_short.holds(pr) and view.says("sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"):
+        evidence = view.evidence("pr_interval", limits.pr_short)
+        yield stated("short_pr", beyond(round(pr), limits.pr_short.number, 15) * (0.6 + 0.4 * trust), evidence)
 
 
 def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
@@ -82,19 +92,20 @@ def _preexcitation(view: View, limits: Limits) -> Iterator[Statement]:
     qrs, pr = view.qrs_ms, view.of("pr_interval")
     slow = delta_ms(view)
     is_fibrillating = view.says("afib")
-    if not (qrs >= limits.qrs_incomplete - 10 and slow >= _DELTA_MS):
+    if not (limits.qrs_nearly.holds(qrs) and _DELTA.holds(slow)):
         return
     # without P waves a slow begin alone is too little: the pathway must also show its speed
     is_fast = view.of("heart_rate") >= 120 or view.facts.get("af_shortest_rr_ms", 1000.0) <= 300
-    if not (pr < limits.pr_short or (is_fibrillating and qrs >= limits.qrs_complete and is_fast)):
+    short = replace(limits.pr_short, decimals=None)
+    if not (short.holds(pr) or (is_fibrillating and qrs >= limits.qrs_complete.number and is_fast)):
         return
     evidence = [
-        view.evidence("qrs_duration", limit=f">= {limits.qrs_incomplete - 10:g} ms", source=AHA3),
-        Evidence("delta_wave", slow, "ms", in_words(f">= {_DELTA_MS:g} ms", "ours")),
+        view.evidence("qrs_duration", view.corrected(limits.qrs_nearly), value=qrs),
+        Evidence("delta_wave", slow, "ms", _DELTA),
     ]
     if not is_fibrillating:
-        evidence.insert(0, view.evidence("pr_interval", limit=f"< {limits.pr_short:g} ms", source=AHA3))
-    yield stated("preexcitation", 0.55 if is_fibrillating else beyond(slow, _DELTA_MS, 12), *evidence)
+        evidence.insert(0, view.evidence("pr_interval", short))
+    yield stated("preexcitation", 0.55 if is_fibrillating else beyond(slow, _DELTA.number, 12), *evidence)
 
 
 def delta_ms(view: View) -> float:
@@ -116,22 +127,20 @@ def delta_ms(view: View) -> float:
 
 def _bundle(view: View, limits: Limits) -> Iterator[Statement]:
     qrs = view.qrs_ms
-    if isnan(qrs) or qrs < limits.qrs_incomplete - 10:
+    if not limits.qrs_nearly.holds(qrs):
         return
     width = round(qrs)
     right, left = _right_score(view), _left_score(view)
-    if width >= limits.qrs_complete:
+    if limits.qrs_complete.holds(qrs):
         yield _complete(view, limits, width, right, left)
     elif right[0] >= _RIGHT_FROM:
-        limit = f"{limits.qrs_incomplete - 10:g}-{limits.qrs_complete - 1:g} ms with an R' in V1"
-        duration = view.evidence(
-            "qrs_duration", limit=limit, source=f"{AHA3} (from {limits.qrs_incomplete:g} ms); ours"
-        )
-        sure = 0.35 + 0.5 * right[0] * (0.6 if width < limits.qrs_incomplete else 1.0)
+        source = f"{AHA3} (from {limits.qrs_incomplete.number:g} ms); ours"
+        limit = replace(limits.qrs_nearly_widened, words="with an R' in V1", source=source)
+        duration = view.evidence("qrs_duration", view.corrected(limit), value=qrs)
+        sure = 0.35 + 0.5 * right[0] * (1.0 if limits.qrs_incomplete.holds(qrs) else 0.6)
         yield stated("irbbb", sure, duration, *right[1])
-    elif width >= limits.qrs_incomplete:
-        limit = f"{limits.qrs_incomplete:g}-{limits.qrs_complete - 1:g} ms"
-        duration = view.evidence("qrs_duration", limit=limit, source=AHA3)
+    elif limits.qrs_incomplete.holds(qrs):
+        duration = view.evidence("qrs_duration", view.corrected(limits.qrs_widened), value=qrs)
         if left[0] >= _LEFT_FROM:
             yield stated("ilbbb", 0.35 + 0.5 * left[0], duration, *left[1])
         else:
@@ -140,10 +149,10 @@ def _bundle(view: View, limits: Limits) -> Iterator[Statement]:
 
 def _complete(view: View, limits: Limits, width: int, right: _Scored, left: _Scored) -> Statement:
     """A QRS of 120 ms and more: right, left, or of neither form."""
-    duration = view.evidence("qrs_duration", limit=f">= {limits.qrs_complete:g} ms", source=AHA3)
-    sure = beyond(width, limits.qrs_complete, 15)
+    duration = view.evidence("qrs_duration", view.corrected(limits.qrs_complete), value=view.qrs_ms)
+    sure = beyond(width, limits.qrs_complete.number, 15)
     # the wider, the less form is asked for: nothing else makes a QRS of 140 ms with a late lateral R (Strauss 2011)
-    left_from = _LEFT_FROM if width < limits.qrs_complete + 20 else _LEFT_FROM_WIDE
+    left_from = _LEFT_FROM if width < limits.qrs_complete.number + 20 else _LEFT_FROM_WIDE
     if right[0] >= _RIGHT_FROM and right[0] >= left[0]:
         return stated("rbbb", min(sure, 0.45 + 0.5 * right[0]), duration, *right[1])
     if left[0] >= left_from:
@@ -157,47 +166,51 @@ def _right_score(view: View) -> _Scored:
     """0..1: a late R' (or one wide R) in V1, with V2's help, and a wide S in I and V6."""
     found: list[Evidence] = []
     first, late = view.of("r_amplitude", "V1"), view.of("r_prime", "V1")
+    over_r = Limit(">", view.of("r_amplitude", "V2"), "mV", AHA3, "(R)")
     score = 0.0
-    if late >= 0.1:
+    if _R_PRIME.holds(late):
         score = 0.7 if late > first else 0.55
-        found.append(view.evidence("r_prime", "V1", limit=">= 0.1 mV", source=AHA3))
-    elif late >= 0.05 and view.of("r_prime", "V2") > view.of("r_amplitude", "V2"):
+        found.append(view.evidence("r_prime", _R_PRIME, "V1"))
+    elif late >= 0.05 and over_r.holds(view.of("r_prime", "V2")):
         score = 0.5
-        found.append(view.evidence("r_prime", "V2", limit="> R", source=AHA3))
-    elif first > max(view.of("s_amplitude", "V1"), 0.2) and view.of("vat", "V1") >= 50:
+        found.append(view.evidence("r_prime", over_r, "V2"))
+    elif first > max(view.of("s_amplitude", "V1"), 0.2) and _LATE_V1.holds(view.of("vat", "V1")):
         score = 0.55
-        found.append(view.evidence("vat", "V1", limit="> 50 ms", source=AHA3))
+        found.append(view.evidence("vat", _LATE_V1, "V1"))
     elif view.is_qr("V1"):
         score = 0.5
-        found.append(view.evidence("r_amplitude", "V1", limit="qR", source=AHA3))
+        found.append(view.evidence("r_amplitude", _QR, "V1"))
     for lead in ("I", "V6"):
         s, long = view.of("s_amplitude", lead), view.of("s_duration", lead)
-        if s >= 0.08 and (s > view.of("r_amplitude", lead) or long > 40):
+        deep = Limit(">", view.of("r_amplitude", lead), "mV", AHA3, "(R)")
+        if s >= 0.08 and (deep.holds(s) or _LONG_S.holds(long)):
             score += 0.15 if score else 0.1
-            found.append(view.evidence("s_duration", lead, limit="> 40 ms, or S > R", source=AHA3))
+            key, limit = ("s_duration", _LONG_S) if _LONG_S.holds(long) else ("s_amplitude", deep)
+            found.append(view.evidence(key, limit, lead))
     return min(score, 1.0), tuple(found)
 
 
 def _left_score(view: View) -> _Scored:
     """0..1, a fifth each: V1 rS or QS; I and V6 (V5) upright; no q there; late there; T against it there."""
-    if not view.s_mv("V1") > max(2 * view.r_mv("V1"), 0.3):
+    down = Limit(">", max(2 * view.r_mv("V1"), 0.3), "mV", AHA3, ": rS or QS")
+    if not down.holds(view.s_mv("V1")):
         return 0.0, ()
-    found = [view.evidence("s_amplitude", "V1", limit="rS or QS", source=AHA3)]
+    found = [view.s_evidence(down, "V1")]
     upright = [lead for lead in ("I", "V5", "V6") if view.net_mv(lead) > 0]
     if "I" not in upright or len(upright) < 2:
         return 0.2, tuple(found)
     score = 0.4
     side = upright[-1]
-    if view.of("q_amplitude", "I") < 0.03 and view.of("q_amplitude", side) < 0.05:
+    if view.of("q_amplitude", "I") < 0.03 and _NO_Q.holds(view.of("q_amplitude", side)):
         score += 0.2
-        found.append(view.evidence("q_amplitude", side, limit="no q in I, V6", source=AHA3))
-    late = [lead for lead in ("I", "aVL", "V5", "V6") if view.of("vat", lead) >= 60]
+        found.append(view.evidence("q_amplitude", _NO_Q, side))
+    late = [lead for lead in ("I", "aVL", "V5", "V6") if _LATE_SIDE.holds(view.of("vat", lead))]
     if len(late) >= 2:
         score += 0.2
-        found.append(view.evidence("vat", late[-1], limit=">= 60 ms", source=AHA3))
+        found.append(view.evidence("vat", _LATE_SIDE, late[-1]))
     if view.t_mv("I") <= 0.05 or view.t_mv(side) <= 0:
         score += 0.2
-        found.append(view.evidence("t_negative", side, limit="T against the QRS", source=AHA3))
+        found.append(view.t_evidence(_DISCORDANT, side if view.t_mv(side) <= 0 else "I"))
     return score, tuple(found)
 
 
@@ -209,25 +222,20 @@ def _fascicles(view: View) -> Iterator[Statement]:
     axis = view.of("qrs_axis")
     if not view.is_adult or isnan(axis):
         return
-    degrees = round(axis)
     is_down = _is_rs(view, "II") and _is_rs(view, "III") and _is_rs(view, "aVF")
     if (
-        -90 <= degrees <= -30
+        any(limit.holds(axis) for limit in (_LAFB, _LAFB_POSSIBLE))
         and is_down
         and _is_qr_avl(view)
-        and (degrees <= -45 or view.of("q_amplitude", "aVL") > 0.02)
+        and (_LAFB.holds(axis) or view.of("q_amplitude", "aVL") > 0.02)
     ):
-        is_full = degrees <= -45
+        is_full = _LAFB.holds(axis)
         yield stated(
             "lafb",
             beyond(axis, -45, 12) if is_full else 0.5,
-            view.evidence(
-                "qrs_axis",
-                limit="-45 to -90 deg" if is_full else "-30 to -44 deg with the form: possible",
-                source=AHA3 if is_full else "ours",
-            ),
-            view.evidence("r_amplitude", "aVL", limit="qR", source=AHA3),
-            view.evidence("s_amplitude", "III", limit="rS in II, III, aVF", source=AHA3),
+            view.evidence("qrs_axis", _LAFB if is_full else _LAFB_POSSIBLE),
+            view.evidence("r_amplitude", _QR, "aVL"),
+            view.s_evidence(in_words("rS in II, III, aVF", AHA3), "III"),
             modifiers=() if is_full else ("possible",),
         )
     yield from _posterior_fascicle(view, axis)
@@ -236,16 +244,16 @@ def _fascicles(view: View) -> Iterator[Statement]:
 def _posterior_fascicle(view: View, axis: float) -> Iterator[Statement]:
     """Not below 40 years with an axis short of 110 degrees: a young, upright heart looks the same (ours)."""
     is_young = view.age_years is not None and view.age_years < 40 and axis < 110
-    if not 90 <= axis <= 180 or is_young or not (_is_rs(view, "I") and _is_rs(view, "aVL")):
+    if not _LPFB.holds(axis) or is_young or not (_is_rs(view, "I") and _is_rs(view, "aVL")):
         return
     has_q = all(view.of("q_amplitude", lead) >= 0.03 and view.net_mv(lead) > 0 for lead in ("III", "aVF"))
     if has_q and view.r_mv("V1") < 0.7 and view.of("p_amplitude", "II") <= 0.25:  # else the right ventricle explains it
         yield stated(
             "lpfb",
             beyond(axis, 90, 15) - 0.1,
-            view.evidence("qrs_axis", limit="90 to 180 deg", source=AHA3),
-            view.evidence("s_amplitude", "I", limit="rS in I, aVL", source=AHA3),
-            view.evidence("q_amplitude", "III", limit="qR in III, aVF", source=AHA3),
+            view.evidence("qrs_axis", _LPFB),
+            view.s_evidence(in_words("rS in I, aVL", AHA3), "I"),
+            view.evidence("q_amplitude", in_words("qR in III, aVF", AHA3), "III"),
         )
 
 
@@ -265,25 +273,25 @@ def _axis(view: View, limits: Limits) -> Iterator[Statement]:
     if not view.leads.issuperset({"I", "aVF"}):
         return
     nets = [abs(view.net_mv(lead)) for lead in ("I", "II", "aVF")]
-    if all(net < _SMALLEST_NET_MV for net in nets) or isnan(axis):
+    if all(_SMALLEST_NET.holds(net) for net in nets) or isnan(axis):
         if all(isfinite(net) for net in nets):
-            limit = f"|R - S| < {_SMALLEST_NET_MV:g} mV in I, II, aVF"
-            yield stated("axis_indeterminate", 0.6, Evidence("net_qrs", max(nets), "mV", in_words(limit, "ours")))
+            limit = _SMALLEST_NET if _SMALLEST_NET.holds(max(nets)) else in_words("no direction", "ours")
+            yield stated("axis_indeterminate", 0.6, Evidence("net_qrs", max(nets), "mV", limit))
         return
-    left, right = limits.axis
+    left, right = limits.left.number, limits.right.number
     degrees = round(axis)
     if view.is_adult:
         turned = degrees
     else:  # a newborn's normal range goes beyond 180
         turned = degrees + 360 if degrees < left - 180 + (right - left) / 2 else degrees
-    if view.is_adult and -180 <= degrees < -90:
-        key, limit, sure = "axis_superior", "-90 to -180 deg", beyond(degrees, -90, 15)
-    elif turned < left:
-        key, limit, sure = "lad", f"< {left:g} deg", beyond(turned, left, 12)
-    elif turned > right:
-        key, limit, sure = "rad", f"> {right:g} deg", beyond(turned, right, 12)
+    if view.is_adult and _SUPERIOR.holds(degrees):
+        key, limit, sure = "axis_superior", replace(_SUPERIOR, source=limits.left.source), beyond(degrees, -90, 15)
+    elif limits.left.holds(turned):
+        key, limit, sure = "lad", limits.left, beyond(turned, left, 12)
+    elif limits.right.holds(turned):
+        key, limit, sure = "rad", limits.right, beyond(turned, right, 12)
     else:
         return
     is_little = min(abs(turned - left), abs(turned - right)) <= _AXIS_LITTLE_DEG and key != "axis_superior"
-    evidence = view.evidence("qrs_axis", limit=limit, source=limits.source)
+    evidence = view.evidence("qrs_axis", limit, value=turned)
     yield stated(key, sure, evidence, modifiers=("borderline",) if is_little else ())

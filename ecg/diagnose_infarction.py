@@ -8,15 +8,35 @@ from math import isnan
 from typing import Final
 
 from ecg.diagnose_conduction import Conduction
-from ecg.diagnose_st import POSTERIOR, RIGHT, StLevels, elevation_limit_mv, is_elevated, reciprocal_leads
+from ecg.diagnose_st import (
+    POSTERIOR,
+    RECIPROCAL,
+    RIGHT,
+    StLevels,
+    elevation_evidence,
+    elevation_limit_mv,
+    is_elevated,
+    reciprocal_leads,
+)
 from ecg.diagnose_view import INFERIOR, UDMI, View, stated, together
-from ecg.limit import in_words
+from ecg.limit import Limit, in_words
 from ecg.marks import Evidence, Statement
 
 _SGARBOSSA: Final = "Sgarbossa 1996"
 _SMITH: Final = "Smith 2012"
 _DRIVER: Final = "Driver 2017"
-SUBTLE_ANTERIOR: Final = 18.2
+SUBTLE_ANTERIOR: Final = Limit(">=", 18.2, "1", _DRIVER)
+_NOT_SUBTLE: Final = Limit("<", 18.2, "1", _DRIVER, ": not an infarct's")
+_ST_V1: Final = Limit(">=", 0.1, "mV", UDMI, decimals=2)
+_LONG_Q: Final = Limit(">=", 30.0, "ms", UDMI, "and >= 0.1 mV")
+_LONG_Q_V23: Final = Limit(">=", 20.0, "ms", UDMI)
+_QS: Final = in_words("QS", UDMI)
+_R_LOST_MV: Final = 0.15
+_POSTERIOR_ST: Final = Limit("<=", -0.1, "mV", UDMI, "with an upright T", decimals=2)
+_POSTERIOR_R: Final = Limit(">=", 40.0, "ms", UDMI, ", R/S >= 1, T upright")
+_ALONG: Final = Limit(">=", 0.1, "mV", _SGARBOSSA, "along with the QRS (5 points)", decimals=2)
+_FRONT: Final = Limit("<=", -0.1, "mV", _SGARBOSSA, "in V1-V3 (3 points)", decimals=2)
+_ST_OVER_S: Final = Limit("<=", -0.25, "1", _SMITH)
 _LEADS: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
 
@@ -72,14 +92,14 @@ def _injury(view: View, leads: Sequence[str], q: Sequence[str]) -> _Injury:
     score += 0.15 * bool(reciprocal) + 0.05 * bool(set(q) & set(leads))
     sure = sorted((view.sure("st_j", lead) for lead in leads), reverse=True)[min(1, len(leads) - 1)]
     score *= 0.8 + 0.2 * sure
-    found = [view.evidence("st_j", lead, limit=f">= {limits[lead]:g} mV", source=UDMI) for lead in leads]
-    found += [view.evidence("st_j", lead, limit="<= -0.05 mV, reciprocal", source=UDMI) for lead in reciprocal]
+    found = [elevation_evidence(view, lead) for lead in leads]
+    found += [view.evidence("st_j", RECIPROCAL, lead) for lead in reciprocal]
     is_front = set(leads) <= {"V1", "V2", "V3", "V4"} and not reciprocal and not set(q) & set(leads)
     value = subtle_anterior(view)
     if is_front and not isnan(value):
-        is_above = value >= SUBTLE_ANTERIOR
-        word = ">=" if is_above else "not >="
-        found.append(Evidence("subtle_anterior_stemi", value, "1", in_words(f"{word} {SUBTLE_ANTERIOR:g}", _DRIVER)))
+        is_above = SUBTLE_ANTERIOR.holds(value)
+        passed = SUBTLE_ANTERIOR if is_above else _NOT_SUBTLE
+        found.append(Evidence("subtle_anterior_stemi", value, "1", passed))
         score = score if is_above else min(score, 0.45)
     if set(q) & set(leads) and not reciprocal and excess[min(1, len(excess) - 1)] < 0.1:
         score = min(score, 0.45)  # a scar's ST stays a little raised for years
@@ -111,7 +131,7 @@ def _acute(
         yield from _right_ventricle(view)
     behind = [lead for lead in POSTERIOR if lead in view.leads and is_elevated(view, lead)]
     if len(behind) >= 2:
-        found = [view.evidence("st_j", lead, limit=">= 0.05 mV", source=UDMI) for lead in behind]
+        found = [elevation_evidence(view, lead) for lead in behind]
         yield stated("mi_posterior", 0.75, *found, modifiers=("mi_acute",))
 
 
@@ -140,15 +160,16 @@ def _places(leads: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def _right_ventricle(view: View) -> Iterator[Statement]:
     """With an inferior injury: elevation in right chest leads, or in V1 with III above II."""
     right = [lead for lead in RIGHT if lead in view.leads and is_elevated(view, lead)]
+    above_ii = Limit(">", view.of("st_j", "II"), "mV", UDMI, "(II)")
     if right:
-        found = [view.evidence("st_j", lead, limit=">= 0.05 mV", source=UDMI) for lead in right]
+        found = [elevation_evidence(view, lead) for lead in right]
         yield stated("mi_rv", 0.8, *found, modifiers=("mi_acute",))
-    elif round(view.of("st_j", "V1"), 2) >= 0.1 and view.of("st_j", "III") > view.of("st_j", "II"):
+    elif _ST_V1.holds(view.of("st_j", "V1")) and above_ii.holds(view.of("st_j", "III")):
         yield stated(
             "mi_rv",
             0.55,
-            view.evidence("st_j", "V1", limit=">= 0.1 mV", source=UDMI),
-            view.evidence("st_j", "III", limit="above II", source=UDMI),
+            view.evidence("st_j", _ST_V1, "V1"),
+            view.evidence("st_j", above_ii, "III"),
             modifiers=("mi_acute",),
         )
 
@@ -166,10 +187,10 @@ def _is_pathological(view: View, lead: str) -> bool:
     if view.is_qs(lead):
         return lead not in ("aVL", "V1", "III") or lead == "III"
     if lead in ("V2", "V3"):
-        return long >= 20 and q >= 0.05
+        return _LONG_Q_V23.holds(long) and q >= 0.05
     if lead == "V1":
         return False
-    return long >= 30 and q >= 0.1 and q >= 0.2 * r
+    return _LONG_Q.holds(long) and q >= 0.1 and q >= 0.2 * r
 
 
 def _places_of_q(view: View, q: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -204,11 +225,15 @@ def _septal_loss(view: View, q: set[str]) -> tuple[str, ...]:
     return ()
 
 
+def _r_lost(view: View) -> Limit:
+    return Limit("<=", min(view.r_mv("V2") + 0.02, _R_LOST_MV), "mV", "ours", "and no taller than in V2")
+
+
 def _r_is_lost(view: View) -> bool:
     """R in V3 of 0.15 mV or less and no taller than in V2, over a deep S; not in left ventricular voltage or LAFB (ours)."""
-    r2, r3 = view.r_mv("V2"), view.r_mv("V3")
+    r3 = view.r_mv("V3")
     is_large = max(view.s_mv("V1"), view.s_mv("V2")) > 2.0
-    return r3 <= 0.15 and r3 <= r2 + 0.02 and view.s_mv("V3") >= 0.5 and not is_large and view.of("qrs_axis") > -45
+    return _r_lost(view).holds(r3) and view.s_mv("V3") >= 0.5 and not is_large and view.of("qrs_axis") > -45
 
 
 def _old(
@@ -224,9 +249,7 @@ def _old(
             key, _old_certainty(view, key, leads), *[_q_evidence(view, lead) for lead in leads], modifiers=("mi_old",)
         )
     if not anterior & (places.keys() | acute.keys()) and _r_is_lost(view):
-        limit = "R <= 0.15 mV and none taller than in V2"
-        found = [view.evidence("r_amplitude", lead, limit=limit, source="ours") for lead in ("V2", "V3")]
-        yield stated("mi_anteroseptal", 0.45, *found, modifiers=("mi_old", "possible"))
+        yield stated("mi_anteroseptal", 0.45, view.r_evidence(_r_lost(view), "V3"), modifiers=("mi_old", "possible"))
     rest = together(view, [lead for lead in q if lead not in used])
     if len(rest) >= 2:
         yield stated("q_waves", 0.55, *[_q_evidence(view, lead) for lead in rest])
@@ -243,9 +266,8 @@ def _old_certainty(view: View, key: str, leads: Sequence[str]) -> float:
 
 def _q_evidence(view: View, lead: str) -> Evidence:
     if view.is_qs(lead):
-        return Evidence("q_amplitude", view.s_mv(lead), "mV", in_words("QS", UDMI), lead)
-    limit = ">= 20 ms" if lead in ("V2", "V3") else ">= 30 ms and >= 0.1 mV"
-    return view.evidence("q_duration", lead, limit=limit, source=UDMI)
+        return view.s_evidence(_QS, lead)
+    return view.evidence("q_duration", _LONG_Q_V23 if lead in ("V2", "V3") else _LONG_Q, lead)
 
 
 # ------------------------------------------------------------------------------------------------ posterior, LBBB
@@ -256,21 +278,28 @@ def _posterior(view: View, conducted: Conduction, levels: StLevels) -> Iterator[
     if conducted.bundle or view.says("preexcitation"):
         return
     front = [lead for lead in ("V1", "V2", "V3", "V4") if lead in levels.depressed]
-    deep = [lead for lead in front if round(view.of("st_j", lead), 2) <= -0.1 and view.t_mv(lead) > 0.05]
+    deep = [lead for lead in front if _POSTERIOR_ST.holds(view.of("st_j", lead)) and view.t_mv(lead) > 0.05]
     elsewhere = max((-view.of("st_j", lead) for lead in ("II", "V5", "V6") if lead in levels.depressed), default=0.0)
     if len(deep) >= 2 and max(-view.of("st_j", lead) for lead in deep) > elsewhere:
-        found = [view.evidence("st_j", lead, limit="<= -0.1 mV with an upright T", source=UDMI) for lead in deep]
+        found = [view.evidence("st_j", _POSTERIOR_ST, lead) for lead in deep]
         tall = any(view.r_mv(lead) >= view.s_mv(lead) for lead in ("V2", "V3"))
         yield stated("mi_posterior", 0.5 + 0.1 * tall + 0.05 * (len(deep) - 2), *found, modifiers=("mi_acute",))
         return
     wide = [
         lead
         for lead in ("V1", "V2")
-        if view.of("r_duration", lead) >= 40 and view.r_mv(lead) >= view.s_mv(lead) and view.t_mv(lead) > 0
+        if _POSTERIOR_R.holds(view.of("r_duration", lead))
+        and view.r_mv(lead) >= view.s_mv(lead)
+        and view.t_mv(lead) > 0
     ]
     if len(wide) == 2 and not view.of("qrs_axis") > 90:
-        found = [view.evidence("r_duration", lead, limit=">= 40 ms, R/S >= 1, T upright", source=UDMI) for lead in wide]
+        found = [view.evidence("r_duration", _POSTERIOR_R, lead) for lead in wide]
         yield stated("mi_posterior", 0.5, *found, modifiers=("mi_old",))
+
+
+def _st_over_s(view: View, lead: str) -> float:
+    """ST level over the S wave's, which is negative."""
+    return view.of("st_j", lead) / -view.s_mv(lead)
 
 
 def _in_left_block(view: View) -> Iterator[Statement]:
@@ -278,13 +307,11 @@ def _in_left_block(view: View) -> Iterator[Statement]:
     found: list[Evidence] = []
     for lead in _LEADS:
         st, net = view.of("st_j", lead), view.net_mv(lead)
-        if net > 0 and round(st, 2) >= 0.1:
-            found.append(
-                view.evidence("st_j", lead, limit=">= 0.1 mV along with the QRS (5 points)", source=_SGARBOSSA)
-            )
+        if net > 0 and _ALONG.holds(st):
+            found.append(view.evidence("st_j", _ALONG, lead))
     has_five = bool(found)
-    front = [lead for lead in ("V1", "V2", "V3") if view.of("st_j", lead) <= -0.095 and view.net_mv(lead) < 0]
-    found += [view.evidence("st_j", lead, limit="<= -0.1 mV in V1-V3 (3 points)", source=_SGARBOSSA) for lead in front]
+    front = [lead for lead in ("V1", "V2", "V3") if _FRONT.holds(view.of("st_j", lead)) and view.net_mv(lead) < 0]
+    found += [view.evidence("st_j", _FRONT, lead) for lead in front]
     score = 5 * has_five + 3 * bool(front)
     smith = [
         lead
@@ -292,9 +319,9 @@ def _in_left_block(view: View) -> Iterator[Statement]:
         if view.net_mv(lead) < 0
         and view.of("st_j", lead) >= 0.1
         and view.s_mv(lead) > 0
-        and view.of("st_j", lead) >= 0.25 * view.s_mv(lead)
+        and _ST_OVER_S.holds(_st_over_s(view, lead))
     ]
-    found += [view.evidence("st_j", lead, limit="ST/S <= -0.25", source=_SMITH) for lead in smith]
+    found += [Evidence("st_over_s", _st_over_s(view, lead), "1", _ST_OVER_S, lead) for lead in smith]
     if score >= 3 or smith:
         sure = 0.55 + 0.04 * score if score >= 3 else 0.5
         if view.of("heart_rate") > 120:

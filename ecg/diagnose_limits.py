@@ -7,8 +7,10 @@ Under 16: Davignon 1980 (98th percentiles) for PR and voltages, AHA/ACCF/HRS 200
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from ecg.limit import Limit
 
 DAVIGNON: Final = "Davignon 1980, 98th percentile"
 _AHA3: Final = "AHA/ACCF/HRS 2009 part III"
@@ -27,25 +29,63 @@ _AXIS_DEG: Final = ((30.0, 190.0), (10.0, 120.0), (5.0, 100.0), (0.0, 140.0), (0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """pr: longer is prolonged.  pr_short: shorter is short.  qrs_incomplete, qrs_complete: an incomplete, a complete
-    block begins.  axis: left of the first is left deviation, right of the second right deviation.
+    """pr: prolonged.  pr_short: short.  qrs_incomplete, qrs_complete: an incomplete, a complete block.  qrs_widened:
+    between the two.  qrs_nearly: from 10 ms below (ours).  left, right: deviation of the axis.
 
-    r_v1, s_v1, r_v6: voltages above which the ventricle is enlarged, None in adults (who have other criteria).
+    r_v1, s_v1, r_v6: the ventricle is enlarged; None in adults (who have other criteria).
     """
 
-    pr: float
-    pr_short: float
-    qrs_incomplete: float
-    qrs_complete: float
-    axis: tuple[float, float]
-    r_v1: float | None
-    s_v1: float | None
-    r_v6: float | None
-    source: str
-    voltage_source: str
+    pr: Limit
+    pr_short: Limit
+    qrs_incomplete: Limit
+    qrs_complete: Limit
+    left: Limit
+    right: Limit
+    r_v1: Limit | None
+    s_v1: Limit | None
+    r_v6: Limit | None
+
+    @property
+    def qrs_nearly(self) -> Limit:
+        return replace(self.qrs_incomplete, number=self.qrs_incomplete.number - 10.0, decimals=None)
+
+    @property
+    def qrs_widened(self) -> Limit:
+        return self._until_complete(self.qrs_incomplete.number)
+
+    @property
+    def qrs_nearly_widened(self) -> Limit:
+        return self._until_complete(self.qrs_nearly.number)
+
+    def _until_complete(self, number: float) -> Limit:
+        upper = self.qrs_complete.number - 1.0
+        return Limit("in", number, "ms", self.qrs_incomplete.source, upper=upper, decimals=0)
 
 
-_ADULT: Final = Limits(200.0, 120.0, 110.0, 120.0, (-30.0, 90.0), None, None, None, _AHA3, _AHA3)
+def _limits(
+    pr: float,
+    pr_short: float,
+    qrs: tuple[float, float],
+    axis: tuple[float, float],
+    source: str,
+    voltages: tuple[Limit, Limit, Limit] | tuple[None, None, None] = (None, None, None),
+) -> Limits:
+    """qrs: where an incomplete and where a complete block begins."""
+    r_v1, s_v1, r_v6 = voltages
+    return Limits(
+        pr=Limit(">", pr, "ms", source, decimals=0),
+        pr_short=Limit("<", pr_short, "ms", source, decimals=0),
+        qrs_incomplete=Limit(">=", qrs[0], "ms", _AHA3, decimals=0),
+        qrs_complete=Limit(">=", qrs[1], "ms", _AHA3, decimals=0),
+        left=Limit("<", axis[0], "deg", source, decimals=0),
+        right=Limit(">", axis[1], "deg", source, decimals=0),
+        r_v1=r_v1,
+        s_v1=s_v1,
+        r_v6=r_v6,
+    )
+
+
+_ADULT: Final = _limits(200.0, 120.0, (110.0, 120.0), (-30.0, 90.0), _AHA3)
 
 
 def limits_at(age_years: float | None) -> Limits:
@@ -56,15 +96,12 @@ def limits_at(age_years: float | None) -> Limits:
     group = bisect_right(_FROM_YEARS, age) - 1
     axis = _AXIS_DEG[bisect_right(_AXIS_FROM_YEARS, age) - 1]
     complete = 90.0 if age < 4.0 else 100.0  # part III: under 4 years, and from 4 to 16
-    return Limits(
+    r_v1, s_v1, r_v6 = (Limit(">", mv[group], "mV", DAVIGNON, "at this age") for mv in (_R_V1_MV, _S_V1_MV, _R_V6_MV))
+    return _limits(
         pr=float(_PR_MS[group]),
         pr_short=80.0 if age < 8.0 else 90.0,  # below the 2nd percentile of every group (Davignon), rounded down
-        qrs_incomplete=86.0 if age < 4.0 else 91.0,  # part III: 86-90 ms, and above 90 ms
-        qrs_complete=complete,
+        qrs=(86.0 if age < 4.0 else 91.0, complete),  # part III: 86-90 ms, and above 90 ms
         axis=axis,
-        r_v1=_R_V1_MV[group],
-        s_v1=_S_V1_MV[group],
-        r_v6=_R_V6_MV[group],
         source=f"{DAVIGNON}; {_AHA3}",
-        voltage_source=DAVIGNON,
+        voltages=(r_v1, s_v1, r_v6),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import isfinite, isnan, nan
 from typing import Final
 
@@ -12,14 +13,41 @@ from ecg.diagnose_chambers import strain_leads
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_st import StLevels, brugada_lead
 from ecg.diagnose_view import AHA4, UDMI, View, beyond, stated, together
-from ecg.limit import in_words
+from ecg.limit import Limit, in_words
 from ecg.marks import Beats, Evidence, Mark, Statement
 from ecg.strip import Strip
 
-QTC_LONG_MS: Final = {True: 450.0, False: 460.0}
-QTC_SHORT_MS: Final = 390.0
-QTC_SHORT_STATED_MS: Final = 350.0
-T_INVERTED_MV: Final = -0.1
+QTC_LONG: Final = {
+    True: Limit(">=", 450.0, "ms", AHA4, decimals=0),
+    False: Limit(">=", 460.0, "ms", AHA4, decimals=0),
+}
+"""True: a man's or one of unknown sex, False: a woman's or a child's."""
+QTC_SHORT: Final = Limit("<=", 350.0, "ms", f"ESC 2022; {AHA4}: <= 390", decimals=0)
+T_INVERTED: Final = Limit(">=", 0.1, "mV", UDMI, "where R is dominant")
+T_DEEP: Final = Limit(">=", 0.2, "mV", UDMI)
+_NEARLY_INVERTED: Final = Limit("<", 0.1, "mV", AHA4, "inverted")
+_LITTLE_INVERTED: Final = Limit("in", 0.03, "mV", "ours", "inverted", upper=0.1)
+_ST_LITTLE_LOW: Final = Limit("in", -0.1, "mV", "ours", upper=-0.04)
+_T_FLAT: Final = 0.1
+_U_MV: Final = 0.1
+_U_ABOVE_T: Final = Limit(">=", _U_MV, "mV", AHA4, "and above T")
+_ST_LOW: Final = Limit("<=", -0.05, "mV", "ours")
+_TENTED: Final = {
+    True: Limit(">=", 0.6, "mV", "ours", ", narrow"),
+    False: Limit(">=", 1.0, "mV", "ours", ", narrow"),
+}
+"""True: in lead II."""
+_QRS_SLOW: Final = Limit(">=", 120.0, "ms", "ours", ": prolonged too")
+_PR_SLOW: Final = Limit(">", 200.0, "ms", "ours", ": prolonged too")
+_SAGGING: Final = Limit("<=", -0.06, "mV", "ours", "and falling")
+_QTC_DIGITALIS: Final = Limit("<=", 400.0, "ms", "ours")
+_BRUGADA: Final = "HRS/EHRA/APHRS consensus 2013"
+_BRUGADA_ST: Final = Limit(">=", 0.2, "mV", _BRUGADA, ", falling", decimals=2)
+_BRUGADA_T: Final = Limit(">=", 0.05, "mV", _BRUGADA, "inverted")
+_EMBOLISM: Final = "McGinn and White 1935; Daniel 2001"
+_S1: Final = Limit(">=", 0.15, "mV", _EMBOLISM)
+_Q3: Final = Limit(">=", 0.15, "mV", _EMBOLISM)
+_T_RIGHT: Final = Limit(">=", 0.1, "mV", _EMBOLISM)
 _NORMAL_QRS_MS: Final = 100.0
 _SMOOTH: Final = 9
 """Samples over which the line after T is smoothed: 18 ms at 500 Hz."""
@@ -32,29 +60,29 @@ def qt_statements(view: View, conducted: Conduction) -> Iterator[Statement]:
         return
     is_wide = bool(conducted.bundle) or view.is_paced or conducted.is_preexcited
     judged = qtc - max(qrs - _NORMAL_QRS_MS, 0.0) if is_wide and isfinite(qrs) else qtc
-    limit = QTC_LONG_MS[view.is_male is not False and view.is_adult]
+    limit = QTC_LONG[view.is_male is not False and view.is_adult]
     sure = 0.6 + 0.4 * view.sure("qtc_fridericia")
     sure *= 0.75 if view.says("afib", "aflutter") or is_wide else 1.0
     sure *= 0.7 if rate > 120 or rate < 40 else 1.0
-    found = [view.evidence("qtc_fridericia", limit=f">= {limit:g} ms", source=AHA4)]
+    found = [view.evidence("qtc_fridericia", limit)]
     if is_wide:
         found.append(
-            Evidence("qtc_fridericia_less_qrs", judged, "ms", in_words(f"QTc - (QRS - 100) >= {limit:g} ms", "ours"))
+            Evidence(
+                "qtc_fridericia_less_qrs", judged, "ms", replace(limit, source="ours", words="for QTc - (QRS - 100)")
+            )
         )
-        found.append(view.evidence("jt_interval", limit="QRS wide: JT is the measure", source=AHA4))
+        found.append(view.evidence("jt_interval", in_words("QRS wide: JT is the measure", AHA4)))
     if view.says("afib", "aflutter"):
         found.append(
             Evidence("beats", float(view.median.beats), "1", in_words("RR irregular: mean of 10 beats wanted", AHA4))
         )
-    if round(judged) >= limit:
+    if limit.holds(judged):
         yield stated(
-            "long_qt", beyond(judged, limit, 30) * sure, *found, modifiers=("marked",) if judged >= 500 else ()
+            "long_qt", beyond(judged, limit.number, 30) * sure, *found, modifiers=("marked",) if judged >= 500 else ()
         )
-    elif round(qtc) <= QTC_SHORT_STATED_MS and 45 <= rate <= 110 and not is_wide:
-        short = view.evidence(
-            "qtc_fridericia", limit=f"<= {QTC_SHORT_STATED_MS:g} ms", source=f"ESC 2022; {AHA4}: <= 390"
-        )
-        yield stated("short_qt", beyond(qtc, QTC_SHORT_STATED_MS, 15) * sure, short)
+    elif QTC_SHORT.holds(qtc) and 45 <= rate <= 110 and not is_wide:
+        short = view.evidence("qtc_fridericia", QTC_SHORT)
+        yield stated("short_qt", beyond(qtc, QTC_SHORT.number, 15) * sure, short)
 
 
 # ------------------------------------------------------------------------------------------------ T
@@ -66,20 +94,19 @@ def t_statements(view: View, levels: StLevels, conducted: Conduction) -> Iterato
         return
     skipped = {"V1", "V2", "V3"} if conducted.bundle == "rbbb" or not view.is_adult else set[str]()
     strained = set(strain_leads(view))
-    inverted = [lead for lead in _t_leads(view) if lead not in skipped and view.t_mv(lead) <= T_INVERTED_MV]
+    inverted = [lead for lead in _t_leads(view) if lead not in skipped and T_INVERTED.holds(view.t_down_mv(lead))]
     inverted = together(view, inverted)
     if inverted:
-        limit = f"<= {T_INVERTED_MV:g} mV where R is dominant"
-        deepest = min(view.t_mv(lead) for lead in inverted)
-        found = [view.evidence("t_negative", lead, limit=limit, source=UDMI) for lead in inverted]
-        yield stated("t_inversion", beyond(deepest, T_INVERTED_MV, 0.15), *found)
-        deep = [lead for lead in inverted if lead not in strained and view.t_mv(lead) <= -0.2]
+        deepest = max(view.t_down_mv(lead) for lead in inverted)
+        found = [view.evidence("t_negative", T_INVERTED, lead) for lead in inverted]
+        yield stated("t_inversion", beyond(deepest, T_INVERTED.number, 0.15), *found)
+        deep = [lead for lead in inverted if lead not in strained and T_DEEP.holds(view.t_down_mv(lead))]
         if len(together(view, deep)) >= 2 and not strained and not conducted.bundle:
-            deepest_found = [view.evidence("t_negative", lead, limit="<= -0.2 mV", source=UDMI) for lead in deep]
+            deepest_found = [view.evidence("t_negative", T_DEEP, lead) for lead in deep]
             yield stated("s_ischemia", 0.5, *deepest_found)
     flat = [lead for lead in ("I", "II", "V4", "V5", "V6") if _is_flat(view, lead)]
     if len(flat) >= 3 and not inverted:
-        found = [view.evidence("t_amplitude", lead, limit="< 10 % of R", source=AHA4) for lead in flat]
+        found = [_flat_evidence(view, lead) for lead in flat]
         yield stated("t_low", 0.5 + 0.05 * len(flat), *found)
     elif not inverted and not levels.elevated and not levels.depressed:
         yield from _nonspecific(view, flat)
@@ -95,7 +122,18 @@ def _t_leads(view: View) -> list[str]:
 
 def _is_flat(view: View, lead: str) -> bool:
     r, t = view.r_mv(lead), view.t_mv(lead)
-    return r >= 0.5 and T_INVERTED_MV < t < 0.1 * r and abs(t) < 0.15
+    return r >= 0.5 and _flat_limit(view, lead).holds(abs(t)) and abs(t) < 0.15
+
+
+def _flat_limit(view: View, lead: str) -> Limit:
+    """Below a tenth of R, and where it is inverted, less than an inversion."""
+    if view.t_mv(lead) < 0:
+        return _NEARLY_INVERTED
+    return Limit("<", _T_FLAT * view.r_mv(lead), "mV", AHA4, "(10 % of R)")
+
+
+def _flat_evidence(view: View, lead: str) -> Evidence:
+    return view.t_evidence(_flat_limit(view, lead), lead)
 
 
 def _nonspecific(view: View, flat: list[str]) -> Iterator[Statement]:
@@ -103,15 +141,17 @@ def _nonspecific(view: View, flat: list[str]) -> Iterator[Statement]:
     low = [
         lead
         for lead in ("I", "II", "V4", "V5", "V6")
-        if -0.1 <= view.of("st_j60", lead) <= -0.04 and view.of("st_j", lead) <= -0.03
+        if _ST_LITTLE_LOW.holds(view.of("st_j60", lead)) and view.of("st_j", lead) <= -0.03
     ]
     turned = [
-        lead for lead in ("I", "II", "V4", "V5", "V6") if view.r_mv(lead) >= 0.3 and -0.1 < view.t_mv(lead) <= -0.03
+        lead
+        for lead in ("I", "II", "V4", "V5", "V6")
+        if view.r_mv(lead) >= 0.3 and _LITTLE_INVERTED.holds(view.t_down_mv(lead))
     ]
     if len(low) >= 2 or len(flat) >= 2 or len(turned) >= 2:
-        found = [view.evidence("st_j60", lead, limit="-0.1 to -0.04 mV", source="ours") for lead in low]
-        found += [view.evidence("t_amplitude", lead, limit="< 10 % of R", source=AHA4) for lead in flat]
-        found += [view.evidence("t_negative", lead, limit="0.03-0.1 mV", source="ours") for lead in turned]
+        found = [view.evidence("st_j60", _ST_LITTLE_LOW, lead) for lead in low]
+        found += [_flat_evidence(view, lead) for lead in flat]
+        found += [view.evidence("t_negative", _LITTLE_INVERTED, lead) for lead in turned]
         yield stated("nonspecific_stt", 0.5, *found)
 
 
@@ -153,39 +193,39 @@ def u_waves(view: View, strip: Strip, beats: Beats) -> dict[str, float]:
 
 def u_statements(view: View, u: dict[str, float]) -> Iterator[Statement]:
     """u_prominent: at least 0.1 mV and a quarter of T in two of V2-V4."""
-    large = [lead for lead, mv in u.items() if mv >= 0.1 and mv >= 0.25 * abs(view.t_mv(lead))]
+    large = [lead for lead, mv in u.items() if _u_limit(view, lead).holds(mv)]
     if len(large) >= 2:
-        found = [
-            Evidence("u_amplitude", u[lead], "mV", in_words(">= 0.1 mV and >= 25 % of T", AHA4), lead) for lead in large
-        ]
+        found = [Evidence("u_amplitude", u[lead], "mV", _u_limit(view, lead), lead) for lead in large]
         yield stated("u_prominent", 0.6, *found)
+
+
+def _u_limit(view: View, lead: str) -> Limit:
+    t = abs(view.t_mv(lead))
+    return Limit(">=", max(_U_MV, 0.25 * t) if isfinite(t) else float("inf"), "mV", AHA4, "and 25 % of T")
 
 
 def potassium(view: View, levels: StLevels, conducted: Conduction, u: dict[str, float]) -> Iterator[Statement]:
     """s_hyperk: tall narrow T; s_hypok: U above T, low T, low ST."""
     tall = [lead for lead in ("II", "V2", "V3", "V4", "V5") if _is_tented(view, lead)]
-    slow = view.of("qrs_duration") >= 120 or view.of("pr_interval") > 200
+    asked = (("qrs_duration", _QRS_SLOW), ("pr_interval", _PR_SLOW))
+    prolonged = [view.evidence(key, limit) for key, limit in asked if limit.holds(view.of(key))]
+    slow = bool(prolonged)
     if len(tall) >= 3 and (len(tall) >= 4 or slow):
-        found = [
-            view.evidence("t_amplitude", lead, limit=">= 1.0 mV (0.6 in II), narrow", source="ours") for lead in tall
-        ]
-        if slow:
-            found.append(view.evidence("qrs_duration", limit="PR or QRS prolonged too", source="ours"))
+        found = [view.evidence("t_amplitude", _TENTED[lead == "II"], lead) for lead in tall]
+        found += prolonged
         yield stated("t_abnormal", 0.6, *found)
         yield stated("s_hyperk", 0.45 + 0.2 * slow + 0.04 * len(tall), *found)
-    above = [lead for lead, mv in u.items() if mv >= 0.1 and mv > max(view.t_mv(lead), 0.0)]
-    low = [lead for lead in ("II", "V3", "V4", "V5") if view.of("st_j60", lead) <= -0.05]
+    above = [lead for lead, mv in u.items() if _U_ABOVE_T.holds(mv) and mv > max(view.t_mv(lead), 0.0)]
+    low = [lead for lead in ("II", "V3", "V4", "V5") if _ST_LOW.holds(view.of("st_j60", lead))]
     if len(above) >= 2 and low and not conducted.bundle:
-        found = [
-            Evidence("u_amplitude", u[lead], "mV", in_words(">= 0.1 mV and above T", AHA4), lead) for lead in above
-        ]
-        found += [view.evidence("st_j60", lead, limit="<= -0.05 mV", source="ours") for lead in low]
+        found = [Evidence("u_amplitude", u[lead], "mV", _U_ABOVE_T, lead) for lead in above]
+        found += [view.evidence("st_j60", _ST_LOW, lead) for lead in low]
         yield stated("s_hypok", 0.5 + 0.05 * len(low), *found)
 
 
 def _is_tented(view: View, lead: str) -> bool:
     t = view.t_mv(lead)
-    return t >= (0.6 if lead == "II" else 1.0) and t_half_width_ms(view, lead) <= 100 and t > 0.5 * view.r_mv(lead)
+    return _TENTED[lead == "II"].holds(t) and t_half_width_ms(view, lead) <= 100 and t > 0.5 * view.r_mv(lead)
 
 
 def t_half_width_ms(view: View, lead: str) -> float:
@@ -205,19 +245,21 @@ def t_half_width_ms(view: View, lead: str) -> float:
 
 def digitalis(view: View, levels: StLevels, conducted: Conduction) -> Iterator[Statement]:
     """ST that sags (lowest in its middle) where R is upright, with a short QT: stated with fibrillation or slow rates."""
-    if conducted.bundle or view.of("qtc_fridericia") > 400 or view.of("heart_rate") > 110:
+    qtc = view.of("qtc_fridericia")
+    if conducted.bundle or qtc > _QTC_DIGITALIS.number or view.of("heart_rate") > 110:
         return
     sagging = [
         lead
         for lead in ("I", "II", "V4", "V5", "V6")
-        if view.of("st_j60", lead) <= -0.06
+        if _SAGGING.holds(view.of("st_j60", lead))
         and view.of("st_j80", lead) <= view.of("st_j", lead) - 0.02
         and view.net_mv(lead) > 0.3
         and view.t_mv(lead) > -0.3
     ]
     if len(sagging) >= 3:
-        found = [view.evidence("st_j60", lead, limit="<= -0.06 mV and falling", source="ours") for lead in sagging]
-        found.append(view.evidence("qtc_fridericia", limit="<= 400 ms", source="ours"))
+        found = [view.evidence("st_j60", _SAGGING, lead) for lead in sagging]
+        if isfinite(qtc):
+            found.append(view.evidence("qtc_fridericia", _QTC_DIGITALIS))
         yield stated("s_digitalis", 0.4 + 0.15 * view.says("afib"), *found)
 
 
@@ -226,11 +268,7 @@ def brugada(view: View, conducted: Conduction) -> Iterator[Statement]:
     lead = brugada_lead(view)
     if not lead or conducted.bundle == "lbbb":
         return
-    source = "HRS/EHRA/APHRS consensus 2013"
-    found = (
-        view.evidence("st_j", lead, limit=">= 0.2 mV, falling", source=source),
-        view.evidence("t_negative", lead, limit="inverted", source=source),
-    )
+    found = (view.evidence("st_j", _BRUGADA_ST, lead), view.evidence("t_negative", _BRUGADA_T, lead))
     yield stated("s_brugada", 0.6 - 0.2 * (conducted.bundle == "rbbb"), *found)
 
 
@@ -238,10 +276,10 @@ def embolism(view: View, conducted: Conduction) -> Iterator[Statement]:
     """S1Q3T3 (McGinn and White 1935) with at least one more sign of a strained right ventricle."""
     if not view.is_adult or conducted.bundle == "lbbb":
         return
-    is_s1q3t3 = (
-        view.of("s_amplitude", "I") >= 0.15 and view.of("q_amplitude", "III") >= 0.15 and view.t_mv("III") <= -0.1
-    ) and view.r_mv("III") > 0.1
-    right = [lead for lead in ("V1", "V2", "V3", "V4") if view.t_mv(lead) <= -0.1]
+    has_t3 = _T_RIGHT.holds(view.t_down_mv("III"))
+    has_s1q3 = _S1.holds(view.of("s_amplitude", "I")) and _Q3.holds(view.of("q_amplitude", "III"))
+    is_s1q3t3 = has_s1q3 and has_t3 and view.r_mv("III") > 0.1
+    right = [lead for lead in ("V1", "V2", "V3", "V4") if _T_RIGHT.holds(view.t_down_mv(lead))]
     signs = {
         "sinus_tachy": view.says("sinus_tachy"),
         "rbbb": conducted.bundle == "rbbb" or view.of("r_prime", "V1") >= 0.15,
@@ -249,18 +287,17 @@ def embolism(view: View, conducted: Conduction) -> Iterator[Statement]:
         "qrs_axis": view.of("qrs_axis") > 90,
     }
     others = [key for key, is_there in signs.items() if is_there]
-    if (is_s1q3t3 and others) or (signs["t_negative"] and signs["sinus_tachy"] and view.t_mv("III") <= -0.1):
-        source = "McGinn and White 1935; Daniel 2001"
+    if (is_s1q3t3 and others) or (signs["t_negative"] and signs["sinus_tachy"] and has_t3):
+        s1q3 = (view.evidence("s_amplitude", _S1, "I"), view.evidence("q_amplitude", _Q3, "III"))
         found = [
-            view.evidence("s_amplitude", "I", limit=">= 0.15 mV", source=source),
-            view.evidence("q_amplitude", "III", limit=">= 0.15 mV", source=source),
-            view.evidence("t_negative", "III", limit=">= 0.1 mV", source=source),
-            *(Evidence(key, passed=in_words("present", source)) for key in others),
+            *(s1q3 if has_s1q3 else ()),
+            view.evidence("t_negative", _T_RIGHT, "III"),
+            *(Evidence(key, passed=in_words("present", _EMBOLISM)) for key in others),
         ]
         yield stated("s_pe", 0.3 + 0.15 * len(others) + 0.1 * is_s1q3t3, *found)
         if right:
             yield stated(
                 "t_abnormal",
                 0.6,
-                *[view.evidence("t_negative", lead, limit=">= 0.1 mV", source=source) for lead in right],
+                *[view.evidence("t_negative", _T_RIGHT, lead) for lead in right],
             )

@@ -9,13 +9,19 @@ from typing import Final
 from ecg.diagnose_chambers import strain_leads
 from ecg.diagnose_conduction import Conduction
 from ecg.diagnose_view import INFERIOR, LATERAL, UDMI, View, beyond, stated, together
-from ecg.limit import in_words
+from ecg.limit import Limit
 from ecg.marks import Evidence, Statement
 
 _LOOKED_AT: Final = ("I", "II", "III", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 POSTERIOR: Final = ("V7", "V8", "V9")
 RIGHT: Final = ("V3R", "V4R", "V5R")
-DEPRESSED_MV: Final = -0.05
+DEPRESSED: Final = Limit("<=", -0.05, "mV", UDMI, "at J and J+60", decimals=2)
+DEEP: Final = Limit("<=", -0.1, "mV", UDMI, "at J", decimals=2)
+RECIPROCAL: Final = Limit("<=", -0.05, "mV", UDMI, ", reciprocal")
+_AVR: Final = Limit(">=", 0.1, "mV", UDMI, "with depression in 6 leads")
+_PERICARDITIS: Final = Limit(">=", 0.25, "1", "Ginzton and Laks 1982")
+_EARLY: Final = Limit(">=", 0.1, "mV", "Macfarlane 2015", ", rising, upright T", decimals=2)
+_ANEURYSM: Final = Limit("<", 0.36, "1", "Smith 2005", "in QS")
 _AT_LIMIT_LESS: Final = 0.16
 """Taken off the certainty of an ischaemia, so that it stays below what alarms (0.5) at the bare limit (ours)."""
 _LEAST_SURE: Final = 0.25
@@ -25,6 +31,11 @@ _OPPOSITE: Final = {
     "lateral": ("III", "aVF", "II", "V1"),
     "anterior": ("III", "aVF", "II"),
 }
+
+
+def elevation_limit(lead: str, age_years: float | None, is_male: bool | None) -> Limit:
+    """The level at J as it is told, to 0.01 mV, from which infarction is suspected."""
+    return Limit(">=", elevation_limit_mv(lead, age_years, is_male), "mV", UDMI, decimals=2)
 
 
 def elevation_limit_mv(lead: str, age_years: float | None, is_male: bool | None) -> float:
@@ -73,10 +84,10 @@ def st_levels(view: View, conducted: Conduction) -> StLevels:
 
 
 def is_elevated(view: View, lead: str) -> bool:
-    limit = elevation_limit_mv(lead, view.age_years, view.is_male)
+    limit = elevation_limit(lead, view.age_years, view.is_male)
     st, later = view.of("st_j", lead), view.of("st_j40", lead)
     # a foot of the QRS is not an elevation: it has to last; and noise is none
-    return round(st, 2) >= limit and later >= 0.6 * limit and view.sure("st_j", lead) >= _LEAST_SURE
+    return limit.holds(st) and later >= 0.6 * limit.number and view.sure("st_j", lead) >= _LEAST_SURE
 
 
 def is_depressed(view: View, lead: str) -> bool:
@@ -84,26 +95,24 @@ def is_depressed(view: View, lead: str) -> bool:
     st, later = view.of("st_j", lead), view.of("st_j60", lead)
     if view.sure("st_j", lead) < _LEAST_SURE:
         return False
-    return round(st, 2) <= DEPRESSED_MV and round(later, 2) <= DEPRESSED_MV and later <= st + 0.03
+    return DEPRESSED.holds(st) and DEPRESSED.holds(later) and later <= st + 0.03
 
 
 def st_statements(view: View, levels: StLevels, conducted: Conduction) -> Iterator[Statement]:
     """st_elevation and st_depression with every lead as evidence."""
     if levels.elevated and levels.explained not in ("lbbb", "early_repol"):
-        found = [_elevation_evidence(view, lead) for lead in levels.elevated]
+        found = [elevation_evidence(view, lead) for lead in levels.elevated]
         yield stated("st_elevation", _worst(view, levels.elevated), *found, modifiers=_height(view, levels.elevated))
     if levels.depressed and conducted.bundle != "lbbb":
         leads = [lead for lead in levels.depressed if not (conducted.bundle == "rbbb" and lead in ("V1", "V2", "V3"))]
         leads = together(view, leads)
         if leads:
-            limit = f"<= {DEPRESSED_MV:g} mV at J and J+60"
-            found = [view.evidence("st_j", lead, limit=limit, source=UDMI) for lead in leads]
+            found = [view.evidence("st_j", DEPRESSED, lead) for lead in leads]
             yield stated("st_depression", _worst(view, leads), *found, modifiers=_height(view, leads))
 
 
-def _elevation_evidence(view: View, lead: str) -> Evidence:
-    limit = elevation_limit_mv(lead, view.age_years, view.is_male)
-    return view.evidence("st_j", lead, limit=f">= {limit:g} mV", source=UDMI)
+def elevation_evidence(view: View, lead: str) -> Evidence:
+    return view.evidence("st_j", elevation_limit(lead, view.age_years, view.is_male), lead)
 
 
 def _worst(view: View, leads: Sequence[str]) -> float:
@@ -176,14 +185,18 @@ def is_aneurysm(view: View, elevated: Sequence[str]) -> bool:
     front = [lead for lead in elevated if lead in ("V1", "V2", "V3", "V4")]
     if len(front) < 2 or sum(view.is_qs(lead) for lead in front) < 2 or len(front) < len(elevated) - 1:
         return False
-    return all(abs(view.t_mv(lead)) < 0.36 * view.of("qrs_peak_to_peak", lead) for lead in front)
+    return all(_ANEURYSM.holds(_t_over_qrs(view, lead)) for lead in front)
+
+
+def _t_over_qrs(view: View, lead: str) -> float:
+    return abs(view.t_mv(lead)) / max(view.of("qrs_peak_to_peak", lead), 1e-9)
 
 
 def reciprocal_leads(view: View, elevated: Sequence[str]) -> list[str]:
     """Leads opposite the elevated ones that are depressed by 0.05 mV or more."""
     levels = StLevels(tuple(elevated), (), frozenset(), "")
     across = _OPPOSITE.get(levels.territory(), ())
-    return [lead for lead in across if lead not in elevated and view.of("st_j", lead) <= DEPRESSED_MV]
+    return [lead for lead in across if lead not in elevated and RECIPROCAL.holds(view.of("st_j", lead))]
 
 
 def pericarditis(view: View, elevated: Sequence[str], reciprocal: Sequence[str]) -> bool:
@@ -193,7 +206,9 @@ def pericarditis(view: View, elevated: Sequence[str], reciprocal: Sequence[str])
     if len(limb) < 2 or len(chest) < 3 or reciprocal or "II" not in limb:
         return False
     t6 = view.t_mv("V6")
-    return t6 > 0 and view.of("st_j", "V6") >= 0.25 * t6 and view.of("st_j", "III") <= view.of("st_j", "II")
+    return (
+        t6 > 0 and _PERICARDITIS.holds(view.of("st_j", "V6") / t6) and view.of("st_j", "III") <= view.of("st_j", "II")
+    )
 
 
 def early_repolarization(view: View) -> list[str]:
@@ -206,7 +221,7 @@ def early_repolarization(view: View) -> list[str]:
     found: list[str] = []
     for lead in ("I", "II", "III", "aVL", "aVF", "V3", "V4", "V5", "V6"):
         st, slope, t = view.of("st_j", lead), view.of("st_slope", lead), view.t_mv(lead)
-        if round(st, 2) >= 0.1:
+        if _EARLY.holds(st):
             rises = view.of("st_j60", lead) > st + 0.01 or slope > 0.2
             if rises and t >= 0.3 and st < 0.35 * t and st < 0.35 and view.r_mv(lead) > 0.5:
                 found.append(lead)
@@ -216,29 +231,26 @@ def early_repolarization(view: View) -> list[str]:
 def explanation_statements(view: View, levels: StLevels) -> Iterator[Statement]:
     """early_repol, s_pericarditis, s_aneurysm where they explain the elevation."""
     if levels.explained == "s_pericarditis":
-        found = [_elevation_evidence(view, lead) for lead in levels.elevated]
+        found = [elevation_evidence(view, lead) for lead in levels.elevated]
         found.append(
             Evidence(
                 "st_over_t",
                 view.of("st_j", "V6") / view.t_mv("V6"),
                 "1",
-                in_words(">= 0.25", "Ginzton and Laks 1982"),
+                _PERICARDITIS,
                 "V6",
             )
         )
         yield stated("s_pericarditis", 0.55 + 0.03 * len(levels.elevated), *found)
     elif levels.explained == "early_repol":
         leads = early_repolarization(view)
-        found = [
-            view.evidence("st_j", lead, limit=">= 0.1 mV, rising, upright T", source="Macfarlane 2015")
-            for lead in leads
-        ]
+        found = [view.evidence("st_j", _EARLY, lead) for lead in leads]
         yield stated("early_repol", 0.6 + 0.04 * len(leads), *found)
     elif levels.explained == "s_aneurysm":
         found = [
-            view.evidence("st_j", lead, limit="QS, T/QRS < 0.36", source="Smith 2005")
+            Evidence("t_over_qrs", _t_over_qrs(view, lead), "1", _ANEURYSM, lead)
             for lead in levels.elevated
-            if view.is_qs(lead)
+            if view.is_qs(lead) and _ANEURYSM.holds(_t_over_qrs(view, lead))
         ]
         yield stated("s_aneurysm", 0.6, *found)
 
@@ -254,16 +266,15 @@ def ischemia_statements(view: View, levels: StLevels, conducted: Conduction, is_
     leads = together(view, leads)
     if strained and set(leads) <= {"I", "aVL", "II", "V4", "V5", "V6"}:
         return
-    deep = [lead for lead in leads if round(view.of("st_j", lead), 2) <= -0.1]
-    limit = "<= -0.1 mV at J and J+60"
-    evidence = [view.evidence("st_j", lead, limit=limit, source=UDMI) for lead in (deep or leads)]
-    if len(levels.any_depressed) >= 6 and view.of("st_j", "aVR") >= 0.1 and len(deep) >= 3:
-        evidence.append(view.evidence("st_j", "aVR", limit=">= 0.1 mV with depression in 6 leads", source=UDMI))
+    deep = [lead for lead in leads if DEEP.holds(view.of("st_j", lead))]
+    evidence = [view.evidence("st_j", DEEP, lead) for lead in deep]
+    if len(levels.any_depressed) >= 6 and _AVR.holds(view.of("st_j", "aVR")) and len(deep) >= 3:
+        evidence.append(view.evidence("st_j", _AVR, "aVR"))
         yield stated("s_ischemia_acute", 0.75, *evidence)
     elif len(together(view, deep)) >= 2:
         worst = sorted((-view.of("st_j", lead) for lead in deep), reverse=True)[1]
         sure = beyond(worst, 0.1, 0.1) - _AT_LIMIT_LESS - 0.15 * (view.of("heart_rate") > 120) - 0.1 * bool(strained)
         yield stated("s_ischemia_acute", sure, *evidence)
     elif len(leads) >= 2:
-        low = [view.evidence("st_j", lead, limit="<= -0.05 mV at J and J+60", source=UDMI) for lead in leads]
+        low = [view.evidence("st_j", DEPRESSED, lead) for lead in leads]
         yield stated("s_ischemia", 0.5, *low)

@@ -6,17 +6,24 @@ A number that could not be measured is NaN, so that every comparison with it is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan, nan, tanh
 from typing import Final
 
 import numpy as np
 
-from ecg.limit import in_words
+from ecg.limit import Limit
 from ecg.marks import BeatClass, Beats, Evidence, Mark, Measurements, MedianBeat, Rhythm, Statement
 from ecg.strip import Strip
 
 ADULT_YEARS: Final = 16.0
+CHILD: Final = Limit(
+    "<",
+    ADULT_YEARS,
+    "year",
+    "ours",
+    ": adult limits not applied; Q waves, infarction, ischaemia and T waves not judged",
+)
 """Adult limits of voltage, axis, duration and repolarization hold from here on (AHA/ACCF/HRS 2009 part III, V)."""
 
 SLOW_HZ: Final = 240.0
@@ -97,6 +104,10 @@ class View:
         up, down = (0.0 if isnan(up) else up), (0.0 if isnan(down) else down)
         return up if up >= down else -down
 
+    def t_down_mv(self, lead: str) -> float:
+        """How deep the T wave is inverted, mV; negative where it is upright."""
+        return -self.t_mv(lead)
+
     def r_mv(self, lead: str) -> float:
         """The tallest upward deflection of the QRS, mV."""
         return max(self.of("r_amplitude", lead), self.of("r_prime", lead))
@@ -127,7 +138,7 @@ class View:
     @property
     def is_adult(self) -> bool:
         """An unknown age counts as adult."""
-        return self.age_years is None or self.age_years >= ADULT_YEARS
+        return self.age_years is None or not CHILD.holds(self.age_years)
 
     @property
     def is_woman(self) -> bool:
@@ -141,9 +152,31 @@ class View:
     def says(self, *keys: str) -> bool:
         return any(key in self.said for key in keys)
 
-    def evidence(self, key: str, lead: str = "", *, limit: str = "", source: str = "") -> Evidence:
-        value = self.of(key, lead)
-        return Evidence(key, value if isfinite(value) else None, _unit(key), in_words(limit, source), lead)
+    def evidence(self, key: str, passed: Limit, lead: str = "", *, value: float | None = None) -> Evidence:
+        """value: what the limit was asked about, where that isn't what was measured under this key."""
+        return Evidence(key, self.of(key, lead) if value is None else value, _unit(key), passed, lead)
+
+    def corrected(self, passed: Limit) -> Limit:
+        """This limit for a duration less what slow sampling adds to it, which the reader is told."""
+        if not self.slack_ms:
+            return passed
+        return replace(passed, words=f"{passed.words}, less {self.slack_ms:g} ms of slow sampling")
+
+    def r_evidence(self, passed: Limit, lead: str) -> Evidence:
+        """The tallest upward deflection (``r_mv``), by the name of the wave that it is."""
+        is_late = self.of("r_prime", lead) > self.of("r_amplitude", lead)
+        return self.evidence("r_prime" if is_late else "r_amplitude", passed, lead)
+
+    def s_evidence(self, passed: Limit, lead: str) -> Evidence:
+        """The deepest downward deflection (``s_mv``), by the name of the wave that it is."""
+        keys = ("s_amplitude", "s_prime", "q_amplitude")
+        key = next((key for key in keys if self.of(key, lead) == self.s_mv(lead)), "s_amplitude")
+        return self.evidence(key, passed, lead)
+
+    def t_evidence(self, passed: Limit, lead: str) -> Evidence:
+        """The T wave's larger deflection, without its sign, by the name of the wave that it is."""
+        key = "t_negative" if self.t_mv(lead) < 0 else "t_amplitude"
+        return self.evidence(key, passed, lead, value=abs(self.t_mv(lead)))
 
 
 def view_of(strip: Strip, measurements: Measurements, median: MedianBeat, rhythm: Rhythm, beats: Beats) -> View:

@@ -9,26 +9,27 @@ and 8 with electrodes exchanged by calculation; thresholds by the scores of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from ecg.electrodes_tables import CHEST, CHEST_PAIRS, LIMB, P_MAP, QRS_MAP, T_MAP
-from ecg.limit import in_words
+from ecg.limit import Limit
 from ecg.marks import Evidence, Mark, MedianBeat, Statement
 from ecg.strip import Samples, Strip
 
 LEADS: Final = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 _QRS_POINTS, _P_POINTS, _T_POINTS = 16, 12, 16
 _T_FROM: Final = 0.2
-_FLAT_II_MV: Final = 0.10
+_FLAT_II: Final = Limit("<", 0.10, "mV", "ours, PTB-XL folds 7-8")
 _FLAT_SHARE: Final = 0.2
 _DEAD_MV: Final = 0.003
 """RA on the right leg: II is the difference of two feet.  Flat here: QRS and T below 0.1 mV, a fifth of III (ours)."""
 _NO_P: Final = 1.0
 """Without a P wave the scores of old infarctions with bundle branch block come closer: this much more is asked (ours)."""
 _SOURCE: Final = "ours, PTB-XL folds 7-8"
+_ABOVE: Final = Limit(">", 0.0, "1", _SOURCE, ", log odds above the threshold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _limb(beat: _Beat) -> tuple[Statement, ...]:
     doubt = 0.0 if beat.has_p else _NO_P
     scores = {name: of.score(limb_features(beat, name)) - of.threshold - doubt for name, of in LIMB.items()}
     name = max(scores, key=lambda pair: scores[pair])
-    if scores[name] <= 0:
+    if not _ABOVE.holds(scores[name]):
         return ()
     return (Statement("limb_reversal", _certainty(scores[name]), _limb_evidence(beat, scores[name]), (name,)),)
 
@@ -97,9 +98,10 @@ def _limb(beat: _Beat) -> tuple[Statement, ...]:
 def _flat_ii(beat: _Beat) -> Statement | None:
     both = np.concatenate([beat.qrs[:2], beat.t[:2]], axis=1)
     ii, iii = float(np.ptp(both[1])), float(np.ptp(both[1] - both[0]))
-    if not (_DEAD_MV < ii < _FLAT_II_MV and ii < _FLAT_SHARE * iii):
+    flat = replace(_FLAT_II, number=min(_FLAT_II.number, _FLAT_SHARE * iii))
+    if not (ii > _DEAD_MV and flat.holds(ii)):
         return None
-    evidence = Evidence("qrs_peak_to_peak", round(ii, 3), "mV", in_words(f"< {_FLAT_II_MV:g} mV", _SOURCE), "II")
+    evidence = Evidence("qrs_peak_to_peak", ii, "mV", flat, "II")
     return Statement("limb_reversal", 0.9, (evidence,), ("ra_rl",))
 
 
@@ -152,11 +154,11 @@ def _alike(a: Samples, b: Samples) -> float:
 
 
 def _limb_evidence(beat: _Beat, above: float) -> tuple[Evidence, ...]:
-    found = [Evidence("lead_fit", round(above, 2), "1", in_words("> 0, log odds above the threshold", _SOURCE))]
-    found.append(Evidence("qrs_likeness_v6", round(_alike(beat.qrs[0], beat.qrs[LEADS.index("V6")]), 2), "1", lead="I"))
+    found = [Evidence("lead_fit", above, "1", _ABOVE)]
+    found.append(Evidence("qrs_likeness_v6", _alike(beat.qrs[0], beat.qrs[LEADS.index("V6")]), "1", lead="I"))
     if beat.has_p:
         for row, lead in ((0, "I"), (1, "II")):
-            found.append(Evidence("p_net", round(float(beat.p[row].mean()), 4), "mV", lead=lead))
+            found.append(Evidence("p_net", float(beat.p[row].mean()), "mV", lead=lead))
     return tuple(found)
 
 
@@ -173,11 +175,9 @@ def _chest(beat: _Beat) -> tuple[Statement, ...]:
         return ()
     scores = {name: weights.score(chest_features(beat, name)) - weights.threshold for name, weights in CHEST.items()}
     name = max(scores, key=lambda pair: scores[pair])
-    if scores[name] <= 0:
+    if not _ABOVE.holds(scores[name]):
         return ()
-    evidence = Evidence(
-        "lead_order", round(scores[name], 2), "1", in_words("> 0, log odds above the threshold", _SOURCE)
-    )
+    evidence = Evidence("lead_order", scores[name], "1", _ABOVE)
     return (Statement("precordial_misplaced", _certainty(scores[name]), (evidence,), (name,)),)
 
 

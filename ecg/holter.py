@@ -30,7 +30,7 @@ from ecg.holter_events import (
     runs_of,
 )
 from ecg.holter_trends import Hour, Variability, hours, per_minute, variability
-from ecg.limit import NONE, cited, in_words
+from ecg.limit import NONE, Limit, cited
 from ecg.marks import BeatClass, Evidence, Measurements, Quantity, Rhythm, Statement
 from ecg.quality import assess
 from ecg.strip import Samples, Strip, strip_of
@@ -40,10 +40,11 @@ LONG_S: Final = 90.0
 BLOCK_S: Final = 60.0
 MARGIN_S: Final = 5.0
 AF_LEAST_S: Final = 30.0
+_AF_EPISODE: Final = Limit(">=", AF_LEAST_S, "s", "ESC 2024")
 """Atrial fibrillation is an episode from 30 s on (ESC 2020, 2024)."""
 _SAME_BEAT_S: Final = 0.15
 """EC57's window: marks nearer to each other are one beat."""
-_MANY_SHARE: Final = 10.0
+_MANY: Final = Limit(">=", 10.0, "%", "ESC 2022")
 """Percent of ventricular beats from which the heart itself may suffer (ESC 2022, ventricular arrhythmias, 7.1.3)."""
 _SUSTAINED_S: Final = 30.0
 _MOST_FAMILIES: Final = 64
@@ -370,9 +371,9 @@ def _rhythm_statements(whole: _Whole, log: BeatLog, events: tuple[Event, ...], a
     for key in ("afib", "aflutter"):
         spans = merged(whole.spans.get(key, []), 1.0)
         lasts = sum(end - begin for begin, end in spans)
-        if lasts >= AF_LEAST_S and key != basic:
+        if _AF_EPISODE.holds(lasts) and key != basic:
             longest = max(spans, key=lambda s: s[1] - s[0])
-            evidence = Evidence("episodes_s", lasts, "s", in_words(f">= {AF_LEAST_S:g} s", "ESC 2024"), "", *longest)
+            evidence = Evidence("episodes_s", lasts, "s", _AF_EPISODE, "", *longest)
             yield Statement(key, whole.certainty.get(key, 0.5), (evidence,))
     for key in _FROM_BLOCKS:
         spans = merged(whole.spans.get(key, []), 5.0)
@@ -384,10 +385,11 @@ def _rhythm_statements(whole: _Whole, log: BeatLog, events: tuple[Event, ...], a
 
 def _readable(whole: _Whole, log: BeatLog, seconds: float) -> Iterator[Statement]:
     """What is said of a recording that could not be read, or of less than half of it: it's never green."""
-    lost = Evidence("unusable_s", whole.unusable_s, "s", in_words(f"> {0.5 * seconds:.0f} s"))
+    mostly = Limit(">", 0.5 * seconds, "s", "ours")
+    lost = Evidence("unusable_s", whole.unusable_s, "s", mostly.if_held(whole.unusable_s))
     if not len(log):
         yield Statement("uninterpretable", 1.0, (lost,))
-    elif whole.unusable_s > 0.5 * seconds:
+    elif mostly.holds(whole.unusable_s):
         yield Statement("poor_quality", 1.0, (lost,))
 
 
@@ -401,11 +403,9 @@ def _ectopy(log: BeatLog, events: tuple[Event, ...]) -> Iterator[Statement]:
         if count:
             share = 100.0 * count / len(log)
             yield Statement(key, 0.9, (Evidence("beats", float(count), "1"), Evidence("share_of_beats", share, "%")))
-    if len(log) and 100.0 * float(log.where(BeatClass.VENTRICULAR).mean()) >= _MANY_SHARE:
-        share = 100.0 * float(log.where(BeatClass.VENTRICULAR).mean())
-        yield Statement(
-            "abnormal", 0.9, (Evidence("share_of_beats", share, "%", in_words(f">= {_MANY_SHARE:g} %", "ESC 2022")),)
-        )
+    share = 100.0 * float(log.where(BeatClass.VENTRICULAR).mean()) if len(log) else 0.0
+    if _MANY.holds(share):
+        yield Statement("abnormal", 0.9, (Evidence("share_of_beats", share, "%", _MANY),))
     for key in ("vt", "vt_nonsustained", "bigeminy_v", "trigeminy_v", "svt"):
         found = [e for e in events if e.key == key]
         if found:

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -82,25 +82,35 @@ class Limit:
         if not isfinite(value):
             return value
         if self.decimals is not None:
-            return round(value, self.decimals)
+            return float(np.round(value, self.decimals))
         least = DECIMALS.get(self.unit or unit, 2)
         if self.has_number:
             for decimals in range(least, _SAME + 1):
-                if self.holds(round(value, decimals)) is self.holds(value):
-                    return round(value, decimals)
-        return round(value, least)
+                told = float(np.round(value, decimals))
+                if self.holds(told) is self.holds(value):
+                    return told
+        return float(np.round(value, least))
 
     def __str__(self) -> str:
         """The limit in words with its unit: ``>= 120 ms in 3 leads``."""
         unit = "" if self.unit == "1" else self.unit
         if self.sign == "in":
             joint = "-" if self.number >= 0 else " to "
-            parts = [f"{self.number:g}{joint}{self.upper:g}", unit, self.words]
+            parts = [f"{self.number:g}{joint}{self.upper:g}", unit]
         elif self.has_number:
-            parts = [self.sign, f"{self.number:g}", unit, self.words]
+            parts = [self.sign, f"{self.number:g}", unit]
         else:
-            parts = [self.words]
-        return " ".join(part for part in parts if part).replace(" ,", ",")
+            return self.words
+        number = " ".join(part for part in parts if part)
+        return number + ("" if self.words[:1] in ("", ",", ":") else " ") + self.words
+
+
+def sign_of(text: str) -> Sign:
+    """The sign as read from a rule.  Raises ValueError for what is none."""
+    for sign in get_args(Sign):
+        if sign == text:
+            return sign
+    raise ValueError(f"not a sign: {text!r}")
 
 
 def in_words(words: str, source: str = "") -> Limit:

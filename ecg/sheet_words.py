@@ -134,9 +134,18 @@ def device_words(lines: Iterable[DeviceLine], lang: Language) -> tuple[str, ...]
 
 def amount(value: float, unit: str, lang: Language) -> str:
     """A number with its unit, as people write it: ``72 次/分``, ``0.31 mV``, ``-12°``."""
+    return _with_unit(number(value, unit), unit, lang)
+
+
+def told(value: float, unit: str, lang: Language) -> str:
+    """A number beside its limit, exactly as it was told: rounded again it might contradict it."""
+    return _with_unit(f"{value:.9f}".rstrip("0").rstrip("."), unit, lang)
+
+
+def _with_unit(text: str, unit: str, lang: Language) -> str:
     shown = _UNITS.get(unit, (unit, unit))[0 if lang == "zh" else 1]
     space = "" if shown in ("", "°", "%") else " "
-    return f"{number(value, unit)}{space}{shown}"
+    return f"{text}{space}{shown}"
 
 
 def number(value: float, unit: str) -> str:
@@ -195,7 +204,7 @@ def _row(seen: EvidenceLine, lang: Language) -> Row:
     when = _WORDS[lang]["whole"]
     if seen.start_s is not None:
         when = f"{seen.start_s:.1f}" + (f"–{seen.end_s:.1f} s" if seen.end_s is not None else " s")
-    value = "" if seen.value is None else amount(seen.value, seen.unit, lang)
+    value = "" if seen.value is None else told(seen.value, seen.unit, lang)
     source = ("本引擎所定" if lang == "zh" else "set by this engine") if seen.source == "ours" else seen.source
     limit = seen.limit.replace(">=", "≥").replace("<=", "≤").replace(" deg", "°")
     return Row(name, seen.lead, value, "" if limit == "stated" else limit, when, source)
