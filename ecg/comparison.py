@@ -11,6 +11,7 @@ from typing import Final
 
 from ecg.limit import Limit, in_words
 from ecg.marks import Evidence, Measurements, Statement
+from ecg.statements import terms
 
 QTC_CHANGE: Final = Limit(">", 60.0, "ms", "AHA 2007 part II, table 4", decimals=0)
 """A QTc longer (or shorter) by more than this has changed.  AHA 2007 part II, table 4."""
@@ -29,37 +30,38 @@ _SOURCE: Final = "AHA 2007 part II, table 4"
 _CERTAINTY: Final = 0.9
 
 _RHYTHMS: Final = frozenset(
-    {
+    terms(
         *("sinus_rhythm", "afib", "aflutter", "atrial_tachy", "atrial_tachy_multifocal", "atrial_rhythm"),
         *("junctional_tachy", "svt", "narrow_tachy", "junctional_rhythm", "junctional_acc", "idioventricular"),
         *("aivr", "vt", "vt_poly", "torsades", "vf", "v_flutter", "wide_tachy", "paced_a", "paced_v", "paced_dual"),
-    }
+    )
 )
-_SINUS: Final = frozenset({"sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"})
+_SINUS: Final = frozenset(terms("sinus_rhythm", "sinus_tachy", "sinus_brady", "sinus_arrhythmia"))
 _CONDUCTION: Final = frozenset(
-    {
+    terms(
         *("avb1", "avb2_mobitz1", "avb2_mobitz2", "avb_2to1", "avb_high", "avb3", "lbbb", "rbbb", "ivcd", "lafb"),
         *("lpfb", "ilbbb", "irbbb", "preexcitation"),
-    }
+    )
 )
 _ISCHEMIA: Final = frozenset(
-    {
+    terms(
         *("mi_anterior", "mi_inferior", "mi_posterior", "mi_lateral", "mi_anteroseptal", "mi_extensive", "mi_lbbb"),
         *("mi_rv", "mi_acute", "mi_evolving", "s_ischemia_acute", "s_ischemia"),
-    }
+    )
 )
 _REPOLARIZATION: Final = frozenset(
-    {
+    terms(
         *("st_elevation", "st_depression", "t_inversion", "long_qt", "short_qt", "s_brugada", "s_hyperk", "s_hypok"),
         *("s_pericarditis", "early_repol"),
-    }
+    )
 )
-_WORSE_THAN: Final = {"lbbb": {"ilbbb"}, "rbbb": {"irbbb"}, "avb3": {"avb_high"}}
+_WORSE_THAN: Final = {"lbbb": set(terms("ilbbb")), "rbbb": set(terms("irbbb")), "avb3": set(terms("avb_high"))}
+terms(*_WORSE_THAN)
 _TERRITORIES: Final = (
     *(("II", "aVF", "III"), ("I", "aVL"), ("aVL", "V5", "V6"), ("V1", "V2", "V3"), ("V2", "V3", "V4")),
     ("V4", "V5", "V6"),
 )
-_QRS_ALTERED: Final = frozenset({"lbbb", "rbbb", "paced_v", "paced_dual", "preexcitation", "vt", "wide_tachy"})
+_QRS_ALTERED: Final = frozenset(terms("lbbb", "rbbb", "paced_v", "paced_dual", "preexcitation", "vt", "wide_tachy"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from importlib.resources import files
 from typing import Any, Final
 
 from ecg.limit import NONE, Limit, in_words, sign_of
-from ecg.marks import Evidence, Measurements, Quantity, Rhythm, Statement
+from ecg.marks import FACTS, Evidence, Measurements, Quantity, Rhythm, Statement
+from ecg.measurement_names import NAMES
+from ecg.statements import UnknownKey, terms
 
 DEFAULT_PROFILE: Final = "national_2017"
 PROFILES: Final = ("national_2017", "zhejiang", "zhejiang:first", "zhejiang:revised", "shanxi")
@@ -173,7 +175,7 @@ class _Seen:
         return _Seen(said, values, measurements.by_lead)
 
 
-_RUNS: Final = frozenset({"vt", "vt_nonsustained", "vt_poly"})
+_RUNS: Final = frozenset(terms("vt", "vt_nonsustained", "vt_poly"))
 _AT_EDGE_S: Final = 0.6
 """A run whose next beat would lie outside the strip has no end in it: one interval at 100/min (ours)."""
 
@@ -276,21 +278,34 @@ def _limit(sign: str, number: str, unit: str, source: str) -> Limit:
 
 # ---------------------------------------------------------------------------------------------- reading the rules
 
+_NUMBERS: Final = frozenset({*NAMES, *FACTS, "seconds", "vt_to_edge_s", "age"})
 _STATED: Final = re.compile(r"(no )?statement (\w+(?: \| \w+)*)")
 _VALUE: Final = re.compile(r"(\w+(?: \| \w+)*) (>=|<=|>|<) (-?[\d.]+)(?: (/min|ms|s|mV|year))?")
 _LEADS: Final = re.compile(r"lead (\w+) (>=|<=|>|<) (-?[\d.]+) (ms|mV) in (\d) of ([\w ;]+)")
 
 
 def condition_of(text: str, source: str = "") -> Condition:
-    """The line as a condition; source: of its limit.  Raises ValueError where it isn't one."""
+    """The line as a condition; source: of its limit.  Raises ValueError where it isn't one, UnknownKey for a name
+    that nothing has.
+    """
     if found := _STATED.fullmatch(text):
-        return Condition(text, _split(found[2], "|"), is_negated=bool(found[1]))
+        return Condition(text, terms(*_split(found[2], "|")), is_negated=bool(found[1]))
     if found := _LEADS.fullmatch(text):
+        _numbers(found[1])
         groups = tuple(tuple(group.split()) for group in found[6].split(";"))
         return Condition(text, (found[1],), False, _limit(found[2], found[3], found[4], source), int(found[5]), groups)
     if found := _VALUE.fullmatch(text):
-        return Condition(text, _split(found[1], "|"), False, _limit(found[2], found[3], found[4] or "", source))
+        return Condition(
+            text, _numbers(*_split(found[1], "|")), False, _limit(found[2], found[3], found[4] or "", source)
+        )
     raise ValueError(f"not a condition: {text!r}")
+
+
+def _numbers(*names: str) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in _NUMBERS]
+    if unknown:
+        raise UnknownKey(f"no such number: {', '.join(unknown)}")
+    return names
 
 
 def _split(text: str, by: str) -> tuple[str, ...]:
@@ -351,3 +366,7 @@ def _rule(raw: dict[str, Any], red_from: float) -> Rule:
             for way in raw["way"]
         ),
     )
+
+
+for _profile in PROFILES:  # a rule that asks for what nothing is called by stops the import
+    rules_of(_profile)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ecg.limit import Limit
 from ecg.marks import BeatClass, Beats, Evidence, Mark, Measurements, MedianBeat, Rhythm, Statement
+from ecg.statements import terms
 from ecg.strip import Strip
 
 ADULT_YEARS: Final = 16.0
@@ -49,10 +50,10 @@ _ST_ERROR_MV: Final = 0.04
 _WAVES: Final = frozenset({"q_amplitude", "r_amplitude", "s_amplitude", "r_prime", "s_prime"})
 _MEASURED: Final = ("qrs_peak_to_peak", "r_amplitude", "s_amplitude", "st_j")
 _VENTRICULAR: Final = frozenset(
-    {"vt", "vt_poly", "torsades", "wide_tachy", "idioventricular", "aivr", "fascicular_tachy"}
+    terms("vt", "vt_poly", "torsades", "wide_tachy", "idioventricular", "aivr", "fascicular_tachy")
 )
-_NO_QRS: Final = frozenset({"vf", "v_flutter"})
-_PACED: Final = frozenset({"paced_v", "paced_dual", "paced_vat"})
+_NO_QRS: Final = frozenset(terms("vf", "v_flutter"))
+_PACED: Final = frozenset(terms("paced_v", "paced_dual", "paced_vat"))
 
 
 @dataclass(frozen=True, slots=True)

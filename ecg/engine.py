@@ -41,11 +41,11 @@ _FAST: Final = Limit(">=", 120.0, "/min", "ours")
 _WIDE: Final = Limit(">=", 140.0, "ms", "AHA 2007: 120 ms; ours")
 """Above the 120 ms of a wide-QRS tachycardia by what a boundary may be off (ours)."""
 _RHYTHMS: Final = frozenset(
-    {
+    statements.terms(
         *("sinus_rhythm", "sinus_tachy", "afib", "aflutter", "atrial_tachy", "atrial_rhythm", "svt", "psvt"),
         *("junctional_tachy", "junctional_acc", "narrow_tachy", "vt", "vt_poly", "torsades", "vf", "v_flutter"),
         *("wide_tachy", "paced_a", "paced_v", "paced_dual", "aivr", "fascicular_tachy"),
-    }
+    )
 )
 _SINUS: Final = frozenset({"sinus_rhythm", "sinus_tachy", "sinus_brady"})
 _ENOUGH_LEADS: Final = 3

@@ -31,7 +31,7 @@ from ecg.holter_events import (
 )
 from ecg.holter_trends import Hour, Variability, hours, per_minute, variability
 from ecg.limit import NONE, Limit, cited
-from ecg.marks import BeatClass, Evidence, Measurements, Quantity, Rhythm, Statement
+from ecg.marks import FACTS, BeatClass, Evidence, Measurements, Quantity, Rhythm, Statement
 from ecg.quality import assess
 from ecg.strip import Samples, Strip, strip_of
 
@@ -52,17 +52,19 @@ _FAMILY_HZ: Final = 125.0
 _FAMILY_HALF_S: Final = 0.1
 _SAME_FAMILY: Final = 0.92
 _MAJORITY: Final = 0.8
-_BASIC: Final = (
+_BASIC: Final = statements.terms(
     *("sinus_rhythm", "sinus_tachy", "sinus_brady", "afib", "aflutter", "atrial_tachy", "atrial_rhythm"),
     *("junctional_rhythm", "junctional_acc", "junctional_tachy", "svt", "narrow_tachy", "idioventricular", "aivr"),
     *("paced_a", "paced_v", "paced_dual"),
 )
-_FROM_BLOCKS: Final = (
+_FROM_BLOCKS: Final = statements.terms(
     *("avb2_mobitz1", "avb2_mobitz2", "avb_2to1", "avb_high", "avb3", "sa_block_1", "sa_block_2", "sinus_arrest"),
     *("pac_blocked", "v_escape", "junctional_escape", "pace_capture_v", "pace_sense_v", "preexcitation"),
     *("vf", "v_flutter", "torsades", "vt_poly", "alternans"),
 )
 _GREATEST: Final = ("vf_s", "r_on_t", "r_on_t_sure", "t_alternans", "svt_rate", "svt_longest_s")
+if unknown := set(_GREATEST) - FACTS:
+    raise statements.UnknownKey(f"no such number: {unknown}")
 _SOURCE: Final = "ISHNE-HRS 2017"
 
 Block = Callable[[int, int], Samples]

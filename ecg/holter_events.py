@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ecg.beat_log import BeatLog
 from ecg.marks import BeatClass
+from ecg.statements import terms
 
 PAUSE_S: Final = 2.0
 """A pause worth a strip in ambulatory monitoring (ISHNE-HRS consensus 2017 reports from 2 s on, treats from 3 s on)."""
@@ -118,11 +119,11 @@ _RANKS: Final = {
     key: rank
     for rank, keys in enumerate(
         (
-            ("vf", "v_flutter", "torsades", "vt_poly"),
-            ("vt", "avb3", "avb_high"),
-            ("vt_nonsustained", "pause", "avb2_mobitz2", "avb_2to1"),
-            ("afib", "aflutter", "svt", "avb2_mobitz1", "sa_block_2"),
-            ("st_shift", "couplet_v", "bigeminy_v", "trigeminy_v", "fastest", "slowest"),
+            terms("vf", "v_flutter", "torsades", "vt_poly"),
+            terms("vt", "avb3", "avb_high"),
+            (*terms("vt_nonsustained", "avb2_mobitz2", "avb_2to1"), "pause"),
+            terms("afib", "aflutter", "svt", "avb2_mobitz1", "sa_block_2"),
+            (*terms("bigeminy_v", "trigeminy_v"), "st_shift", "couplet_v", "fastest", "slowest"),
         )
     )
     for key in keys

@@ -23,13 +23,14 @@ from ecg.measure_waves import (
     st_values,
     t_values,
 )
+from ecg.statements import terms
 from ecg.strip import Samples, Strip
 
 REGULAR_SHARE: Final = 0.06
 """RR intervals whose middle eight tenths lie this close to their median are regular (ours)."""
 AF_BEATS: Final = 10
 """QT in atrial fibrillation: the mean of ten beats.  AHA/ACC/HRS part IV (2009)."""
-_IRREGULAR: Final = frozenset({"afib", "aflutter"})
+_IRREGULAR: Final = frozenset(terms("afib", "aflutter"))
 _SPREAD_MS: Final = {"p": 20.0, "qrs": 14.0, "t": 40.0}
 """Scatter of the leads' own marks at which half of the certainty is gone (ours; CSE readers: 5, 6, 15 ms)."""
 _UNITS: Final = {

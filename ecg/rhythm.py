@@ -19,6 +19,7 @@ from ecg.limit import in_words
 from ecg.marks import Beats, Evidence, Rhythm, Statement, Waves
 from ecg.rhythm_shape import NO_SHAPE, shape_of
 from ecg.rhythm_view import AHA, OURS, Found, View, middle, said, view_of
+from ecg.statements import terms
 from ecg.strip import Strip
 
 _P_MARKED: Final = 0.35
@@ -185,19 +186,20 @@ def _merged(found: Iterable[Found]) -> dict[str, float]:
 # -- what may stand together
 
 _UNDER: Final = {
-    "vt": ("wide_tachy", "pvc", "vt_nonsustained", "av_dissociation_"),
-    "vt_poly": ("vt", "wide_tachy", "pvc", "vt_nonsustained"),
-    "torsades": ("vt_poly", "vt", "wide_tachy", "vt_nonsustained", "v_flutter"),
-    "avb3": ("sinus_arrest", "sa_block_2", "junctional_escape", "sinus_arrhythmia", "v_escape"),
-    "avb_high": ("sinus_arrest", "sa_block_2", "junctional_escape", "sinus_arrhythmia"),
-    "avb2_mobitz1": ("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
-    "avb2_mobitz2": ("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
-    "avb_2to1": ("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
-    "wandering_pacemaker": ("sinus_arrhythmia", "atrial_rhythm"),
-    "afib": ("pac", "jpc"),
-    "aflutter": ("pac", "jpc"),
-    "paced_dual": ("paced_a", "paced_v"),
+    "vt": terms("wide_tachy", "pvc", "vt_nonsustained"),
+    "vt_poly": terms("vt", "wide_tachy", "pvc", "vt_nonsustained"),
+    "torsades": terms("vt_poly", "vt", "wide_tachy", "vt_nonsustained", "v_flutter"),
+    "avb3": terms("sinus_arrest", "sa_block_2", "junctional_escape", "sinus_arrhythmia", "v_escape"),
+    "avb_high": terms("sinus_arrest", "sa_block_2", "junctional_escape", "sinus_arrhythmia"),
+    "avb2_mobitz1": terms("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
+    "avb2_mobitz2": terms("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
+    "avb_2to1": terms("sinus_arrest", "sa_block_2", "sinus_arrhythmia"),
+    "wandering_pacemaker": terms("sinus_arrhythmia", "atrial_rhythm"),
+    "afib": terms("pac", "jpc"),
+    "aflutter": terms("pac", "jpc"),
+    "paced_dual": terms("paced_a", "paced_v"),
 }
+terms(*_UNDER)
 """A statement -> those that it makes needless or that it explains."""
 
 

@@ -68,6 +68,10 @@ class Term:
         return int(self.aha.split("+")[0]) if self.aha else None
 
 
+class UnknownKey(ValueError):
+    """A table names a statement, a modifier or a number that nothing is called by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a combination of statements is refused: a stable code, the statements concerned, a sentence in each language."""
@@ -123,6 +127,17 @@ def vocabulary() -> dict[str, Term]:
         row["key"]: Term(**row, kind=_kind(row, primary), rank=order.get(row["key"], len(order) + 1000))
         for row in plain
     }
+
+
+def terms(*keys: str) -> tuple[str, ...]:
+    """These keys, each a term of the vocabulary.  Raises UnknownKey: a table that names no statement does nothing.
+
+    Every table of statement keys is made with it, so that a slip of the pen stops the import.
+    """
+    unknown = [key for key in keys if key not in vocabulary()]
+    if unknown:
+        raise UnknownKey(f"no such statement: {', '.join(unknown)}")
+    return keys
 
 
 def of_scp(acronym: str) -> tuple[Term, ...]:
@@ -458,7 +473,7 @@ def _rules() -> _Rules:
         for modifier in _chosen(row["keys"], codes, keys):
             modifies[modifier] = modifies.get(modifier, frozenset()) | of
     return _Rules(
-        needs={row["key"]: chosen(row["needs"]) for row in raw["secondary"]},
+        needs={terms(row["key"])[0]: chosen(row["needs"]) for row in raw["secondary"]},
         modifies=modifies,
         one_modifier_of=tuple(tuple(_chosen(one, codes, keys)) for one in raw["one_modifier_of"].values()),
         exclusive=tuple(

@@ -20,7 +20,7 @@ def _broken(read: PreliminaryRead) -> Iterator[tuple[str, str, float | None, str
             yield key, line.key, line.value, line.limit
 
 
-@pytest.mark.parametrize("kind", sorted(MAKERS))
+@pytest.mark.parametrize("kind", sorted(MAKERS)[::3])
 def test_no_line_of_a_made_rhythm_contradicts_its_limit(kind: str) -> None:
     recording, _ = make_rhythm(kind, 7)
     assert list(_broken(read_of(recording))) == []
@@ -29,15 +29,15 @@ def test_no_line_of_a_made_rhythm_contradicts_its_limit(kind: str) -> None:
 def test_no_line_of_real_records_contradicts_its_limit() -> None:
     folder = outside_data("ecg")
     judged = 0
-    for recording in ptb_xl(folder, every=110, most=60, first=3):
+    for recording in ptb_xl(folder, every=110, most=40, first=3):
         read = read_of(recording)
         assert list(_broken(read)) == []
         judged += sum(line.value is not None and bool(line.limit) for _, line in lines_of(read))
-    assert judged > 200
+    assert judged > 120
 
 
 def test_a_limit_with_a_number_has_the_unit_of_its_value() -> None:
-    for kind in sorted(MAKERS)[::3]:
+    for kind in sorted(MAKERS)[::9]:
         recording, _ = make_rhythm(kind, 8)
         for statement in engine.read(recording).statements:
             for seen in statement.evidence:
