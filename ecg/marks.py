@@ -175,7 +175,7 @@ FACTS: Final = frozenset(
         *("mean_rate", "max_rate", "min_rate_over_6s", "shortest_rr_ms", "af_shortest_rr_ms"),
         *("longest_pause_s", "pauses", "pause_at_edge_s", "edge_pause_s", "signal_s"),
         *("vt_longest_s", "vt_rate", "vt_beats", "vt_bidirectional", "svt_rate", "svt_longest_s"),
-        *("vf_s", "r_on_t", "r_on_t_sure", "t_alternans", "fills_strip"),
+        *("vf_s", "fibrillation_likely", "rhythm_unproved", "r_on_t", "r_on_t_sure", "t_alternans", "fills_strip"),
     }
 )
 """Every number that a rhythm may leave in ``Rhythm.facts``, and a critical rule may ask for."""
