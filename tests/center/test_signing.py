@@ -25,6 +25,7 @@ from center.clock import CountedIdentifiers, HeldClock
 from center.codes import Role, Service
 from center.database import Database
 from center.errors import Forbidden, Unreadable
+from center.identity import SYSTEM
 from center.ports import Sealer, Signer
 from center.signing import CenterSealer, CertificateSigner, sign_pdf, verify_pdf
 from tests.makers.sheets import make_sheet
