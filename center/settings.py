@@ -59,6 +59,7 @@ class Settings:
     ladder_minutes: tuple[float, ...] | None  # critical ladder, for trials; None: policy
     critical_profile: str  # whose critical values an ECG is graded by
     reserve_bytes: int | None  # disk's reserve; None: 2 GB or 5 %, whichever is less
+    web_processes: int  # processes that answer HTTP on one port; by default as many as cores, at most MOST_BY_DEFAULT
     ecg_readers: int  # processes that read ECGs; by default as many as cores, at most MOST_BY_DEFAULT
 
     @classmethod
@@ -98,6 +99,7 @@ class Settings:
             ladder_minutes=_numbers(environ, "HELAN_LADDER_MINUTES"),
             critical_profile=_one_of(environ, "HELAN_CRITICAL_PROFILE", CRITICAL_PROFILES),
             reserve_bytes=_whole(environ, "HELAN_RESERVE_BYTES"),
+            web_processes=_processes(environ, "HELAN_WEB_PROCESSES"),
             ecg_readers=_processes(environ, "HELAN_ECG_READERS"),
         )
 

@@ -123,9 +123,9 @@ def _leave(status: int) -> NoReturn:
 
 
 @app.command()
-def web() -> None:
-    """网页、接口、DICOMweb | pages, API and DICOMweb."""
-    _process("web")
+def web(number: Annotated[int, typer.Option(help="第几个 | which of several", min=1)] = 1) -> None:
+    """网页、接口、DICOMweb | pages, API and DICOMweb; several share one port."""
+    _process("web", number if number > 1 else None)
 
 
 @app.command()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # wiring brings every room with it: each process imports it o
 
 log = observe.log("portal")
 
-#: One of each, and as many ECG readers as the settings say.
+#: One of each at least; of ECG readers and of what answers HTTP as many as the settings say.
 PROCESSES = ("web", "dicom", "worker", "inference")
 #: Set by the supervisor to its process id; a child whose parent is another one has been left alone.
 SUPERVISOR = "HELAN_SUPERVISOR"
@@ -42,7 +42,8 @@ _HEADERS_WITHIN_MS = 10_000
 
 def members(settings: Settings) -> tuple[str, ...]:
     """The names of all processes: ``KIND`` or ``KIND-NUMBER``."""
-    return (*PROCESSES, *(f"ecg-{n + 1}" for n in range(settings.ecg_readers)))
+    more = (f"web-{n}" for n in range(2, settings.web_processes + 1))  # the kernel deals connections out among them
+    return (*PROCESSES, *(f"ecg-{n + 1}" for n in range(settings.ecg_readers)), *more)
 
 
 def run(process: str, settings: Settings, number: int | None = None) -> int:

@@ -78,11 +78,13 @@ def test_a_process_stands_still_after_so_many_looks_without_a_beat_and_not_befor
     assert looks == [False] * (FIRST_BEAT_LOOKS - 1) + [True], "it loads its libraries first"
 
 
-def test_readers_are_as_many_as_the_setting_says(tmp_path: Path) -> None:
+def test_readers_and_web_processes_are_as_many_as_the_settings_say(tmp_path: Path) -> None:
     environ = {"HELAN_DATA": str(tmp_path)}
-    readers = members(Settings.parse(environ | {"HELAN_ECG_READERS": "3"}))[len(PROCESSES) :]
-    assert readers == ("ecg-1", "ecg-2", "ecg-3")
-    assert Settings.parse(environ).ecg_readers == min(os.cpu_count() or 1, 4)
+    wanted = {"HELAN_ECG_READERS": "3", "HELAN_WEB_PROCESSES": "3"}
+    more = members(Settings.parse(environ | wanted))[len(PROCESSES) :]
+    assert more == ("ecg-1", "ecg-2", "ecg-3", "web-2", "web-3")
+    by_default = Settings.parse(environ)
+    assert by_default.ecg_readers == by_default.web_processes == min(os.cpu_count() or 1, 4)
     for wrong in ("0", "65", "two", "-1", "1.5", "²"):
         with pytest.raises(SettingsError, match="HELAN_ECG_READERS"):
             Settings.parse(environ | {"HELAN_ECG_READERS": wrong})
