@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -128,8 +129,11 @@ class Looking:
         return self._seen[1]
 
     def _look(self) -> House:
-        database, facts = self._database()
-        found = [database, self._store(), *self._disk(facts), self._door()]
+        # side by side: each has a bound of its own, and who asks waits for the longest, not for their sum
+        with ThreadPoolExecutor(3, thread_name_prefix="look") as pool:
+            asked, store, door = pool.submit(self._database), pool.submit(self._store), pool.submit(self._door)
+            database, facts = asked.result()
+            found = [database, store.result(), *self._disk(facts), door.result()]
         jobs: dict[str, object] = {}
         stuck_jobs: Sequence[NamedJob] = ()
         beats: Sequence[Told] = ()
