@@ -474,3 +474,30 @@ left join worklist.delivery d on d.clinic_id = c.clinic_id and d.case_id = c.cas
 where c.case_id = any(%(cases)s) or c.study_uid = any(%(studies)s) or c.case_id in (
   select case_id from worklist.delivery where delivery_id = any(%(deliveries)s))
 limit 2000;
+
+-- cases_named: number of each case that a thing of the audit is, or is of: kind and id as the thing says (unique keys); no patient
+with named as (
+  select * from unnest(%(kinds)s::text[], %(clinics)s::text[], %(ids)s::text[]) as n (kind, clinic_id, id)
+)
+select n.kind, n.id, c.clinic_id, c.case_id, c.case_no, c.service
+from named n join worklist."case" c on c.clinic_id = n.clinic_id and c.case_id = n.id
+where n.kind = 'case'
+union all
+select n.kind, n.id, c.clinic_id, c.case_id, c.case_no, c.service
+from named n join worklist."case" c on c.clinic_id = n.clinic_id and c.study_uid = n.id
+where n.kind = 'study'
+union all
+select n.kind, n.id, c.clinic_id, c.case_id, c.case_no, c.service
+from named n join worklist.alert a on a.clinic_id = n.clinic_id and a.alert_id = n.id
+join worklist."case" c on c.clinic_id = a.clinic_id and c.case_id = a.case_id
+where n.kind = 'alert'
+union all
+select n.kind, n.id, c.clinic_id, c.case_id, c.case_no, c.service
+from named n join worklist.task t on t.clinic_id = n.clinic_id and t.task_id = n.id
+join worklist."case" c on c.clinic_id = t.clinic_id and c.case_id = t.case_id
+where n.kind = 'task'
+union all
+select n.kind, n.id, c.clinic_id, c.case_id, c.case_no, c.service
+from named n join worklist.request r on r.clinic_id = n.clinic_id and r.request_id = n.id
+join worklist."case" c on c.clinic_id = r.clinic_id and c.case_id = r.case_id
+where n.kind = 'request';

@@ -315,6 +315,15 @@ class Worklist:
         with self._parts.database.transaction(SYSTEM, (ClinicId(c) for c in clinic_ids)) as work:
             return work.all(SQL["cases_about"], cases=list(cases), studies=list(studies), deliveries=list(deliveries))
 
+    def cases_named(self, things: Sequence[tuple[str, str, str]]) -> Sequence[Row]:
+        """For the audit: of (clinic_id, kind, id) the cases that they are or are of, where one is: kind, id, clinic_id,
+        case_id, case_no, service; no patient."""
+        if not things:
+            return []
+        clinics, kinds, ids = (list(values) for values in zip(*things, strict=True))
+        with self._parts.database.transaction(SYSTEM, (ClinicId(c) for c in set(clinics))) as work:
+            return work.all(SQL["cases_named"], clinics=clinics, kinds=kinds, ids=ids)
+
     # ------------------------------------------------------------ ports and the public page
     def through_case(self, actor: Actor, case_id: CaseId) -> Grant:
         """Port CaseAccess."""

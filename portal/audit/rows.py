@@ -55,7 +55,8 @@ class AuditRow:
     clinic: str
     clinic_en: str
     act: str
-    thing: str
+    thing: str  # as it is written: kind:id
+    login_of: str  # of a person
     reason_length: int
     detail: str
     seq: int | None
@@ -135,10 +136,9 @@ def _value(value: object) -> str:
 
 
 def _row(row: Row) -> AuditRow:
-    thing = f"person:{row['thing_login']}" if row["thing_login"] else row["thing"]
     return AuditRow(
         row["id"], row["at"], row["login"], row["clinic_id"], row["clinic"] or "", row["clinic_en"] or "", row["act"],
-        thing, len(row["reason"]), detail_text(row["detail"]), row["seq"],
+        row["thing"], row["thing_login"] or "", len(row["reason"]), detail_text(row["detail"]), row["seq"],
     )  # fmt: skip
 
 

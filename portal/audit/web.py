@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from center.database import Database
 from center.identity import Actor
 from center.permits import Act, permit
 from center.web import Web
-from portal.audit import rows
+from portal.audit import rows, things
 from portal.audit.rows import AuditFilter, AuditPage
+from portal.audit.things import CasesNamed, ShownThing
 
 if TYPE_CHECKING:
     from portal.parts import Parts
@@ -36,14 +38,15 @@ class AuditView:
     verdict: AuditVerdict | None
     verified_at: datetime | None
     verifying: bool
+    things: Mapping[int, ShownThing]  # by the row's number
 
 
 def router(web: Web, parts: Parts) -> APIRouter:
     """``/audit`` and ``/audit/verify``."""
-    return pages(web, parts.database, parts.audit_verifier)
+    return pages(web, parts.database, parts.audit_verifier, parts.worklist.cases_named)
 
 
-def pages(web: Web, database: Database, verifier: AuditVerifier) -> APIRouter:
+def pages(web: Web, database: Database, verifier: AuditVerifier, cases_named: CasesNamed) -> APIRouter:
     """The pages; the chain is walked by the worker, never while a page waits."""
     routes = APIRouter(include_in_schema=False)
 
@@ -66,7 +69,9 @@ def pages(web: Web, database: Database, verifier: AuditVerifier) -> APIRouter:
             verifying = audit.is_being_verified(work)
             work.audit(Act.AUDIT_VIEW, "audit", clinic_id=wanted.clinic_id, rows=len(page.rows), **_asked(wanted))
         older = f"/audit?{urlencode({**wanted.query(), 'before': page.older})}" if page.older else ""
-        seen = AuditView(page, wanted, older, verdict, verified_at, verifying)
+        seen = AuditView(
+            page, wanted, older, verdict, verified_at, verifying, things.shown(page.rows, actor, cases_named)
+        )
         return web.page(request, "audit/list.html", view=seen)
 
     @routes.post("/audit/verify")

@@ -15,10 +15,11 @@ from center import postgres_driver as driver
 from center.accounts import Accounts
 from center.authority import Authority
 from center.clock import CountedIdentifiers, HeldClock
-from center.codes import Service
+from center.codes import Role, Service
 from center.database import Database
 from center.identity import SYSTEM
 from center.jobs import Runner
+from center.notifier import KeptNotifier
 from center.objects.directory import DirectoryStore
 from center.reads import Reason
 from center.settings import Settings
@@ -36,6 +37,7 @@ from portal.frame.texts import load_texts
 from portal.house import Found, House, Level
 from portal.signin import web as signin
 from tests.house import PASSWORD, PEOPLE, browser, csrf_of, house, people, signed_in
+from tests.worklist.test_dispatch_pages import Rows, worklist_over
 
 ROOT = Path(__file__).resolve().parents[2]
 XSS = "<script>alert('x')</script>"
@@ -71,6 +73,7 @@ def app(
     gateway = Gateway.open(
         web_database, store, tmp_path / "spool", clock, identifiers, reads, reserve_bytes=0, quiet_s=None, ae_title="H"
     )
+    worklist = worklist_over(web_database, clock, identifiers, KeptNotifier())
     books = administration.Books(
         accounts, web_database, clock, Settings.parse({"HELAN_S3_SECRET_KEY": SECRET}).shown(), gateway.register.all,
         gateway.kept_aside, reads.models, lambda: House((Found("database"),)),
@@ -80,7 +83,7 @@ def app(
         lambda web: [
             signin.router(web, accounts, False),
             administration.pages(web, books),
-            audit.pages(web, web_database, verifier(web_database, store, clock, authority)),
+            audit.pages(web, web_database, verifier(web_database, store, clock, authority), worklist.cases_named),
         ],
     )  # fmt: skip
 
@@ -209,8 +212,46 @@ def test_the_audit_shows_logins_and_ids_but_neither_names_nor_what_people_typed(
     fill(web_database, 3)
     text = signed_in(app, "regulator").get("/audit").text
     assert NAME not in text and "理由 10 字，不显示" in text
-    assert "case:2" in text and "person:regulator" in text and "n=2" in text and "name=(9)" in text
+    assert (
+        "case:2" in text
+        and '>人员</span> <span class="mono">regulator<' in text
+        and "n=2" in text
+        and "name=(9)" in text
+    )
     assert detail_text({"b": [1, "x"], "a": None, "t": "has a blank", "z": "汉字"}) == "a=none b=[1,x] t=(11) z=(2)"
+
+
+def test_things_are_told_by_case_number_login_and_name_and_linked_for_who_may_open_them(
+    app: Any, accounts: Accounts, web_database: Database, emptied: dict[str, str], clock: HeldClock
+) -> None:
+    rows, study = Rows(emptied["admin"], clock.now()), f"2.25.{'7' * 36}"
+    case = rows.case(case_id="0b0c8a52-7c3e-4f4c-9d55-aa1122334455", case_no="X0915", study_uid=study)
+    alert = rows.alert(case, "气胸")
+    task = rows.task(case, "phone", "unopened:v1")
+    person = accounts.add_person(
+        "both", "甲", PASSWORD, [("shigou", Role.CLINIC_DOCTOR), ("county", Role.ADMINISTRATOR)]
+    )
+    things = [f"case:{case}", f"alert:{alert}", f"task:{task}", f"study:{study}"]
+    with web_database.transaction(SYSTEM) as work:
+        for thing in (*things, "case:elsewhere"):
+            work.audit("case:view", thing, clinic_id="shigou")
+        work.audit("case:view", f"case:{case}", clinic_id="helan")  # no case of that clinic: never another's number
+        work.audit("clinic:add", "clinic:shigou", clinic_id="shigou")
+
+    def cells(login: str, lang: str) -> dict[str, str]:
+        text = signed_in(app, login).get(f"/audit?lang={lang}").text
+        found = re.findall(r'<td data-label="[^"]*" class="thing" title="([^"]*)">(.*?)</td>', text, re.DOTALL)
+        return dict(found)  # the oldest of each
+
+    told = cells("regulator", "en")
+    assert all("X0915" in told[t] and "<a" not in told[t] for t in things)
+    assert "Critical" in told[things[1]] and ">\u2026777777777777<" in told[things[3]] and case not in told[things[0]]
+    assert "X" not in told["case:elsewhere"] and "elsewhere" in told["case:elsewhere"]
+    assert "Shigou" in told["clinic:shigou"] and "both" in told[f"person:{person[0]}"]
+    linked = cells("both", "zh")
+    assert f'href="/clinic/cases/{case}"' in linked[things[0]] and "病例" in linked[things[0]]
+    text = signed_in(app, "regulator").get("/audit?clinic=helan").text
+    assert "X0915" not in text
 
 
 def test_the_audit_is_paged_by_hundreds_and_narrowed_by_clinic_act_login_and_day(
@@ -226,18 +267,18 @@ def test_the_audit_is_paged_by_hundreds_and_narrowed_by_clinic_act_login_and_day
     path = "/audit?act=case"
     for _ in range(3):
         text = client.get(path).text
-        found = re.findall(r">(case:\d+)</td>", text)
+        found = re.findall(r'title="(case:\d+)"', text)
         assert len(found) <= 100
         seen += found
         older = re.search(r'href="(/audit\?[^"]*before=\d+)"', text)
         path = older[1].replace("&amp;", "&") if older else ""
     assert seen == [f"case:{n}" for n in range(229, -1, -1)] and path == ""
-    assert len(re.findall(r">(case:\d+)</td>", client.get("/audit?act=case:cancel&clinic=helan").text)) == 100
+    assert len(re.findall(r'title="(case:\d+)"', client.get("/audit?act=case:cancel&clinic=helan").text)) == 100
     day = client.get("/audit?from=2026-11-21&to=2026-11-21").text
-    assert re.findall(r">(case:\d+)</td>", day) == ["case:9"]
+    assert re.findall(r'title="(case:\d+)"', day) == ["case:9"]
     before = client.get("/audit?from=2026-11-20&to=2026-11-20").text
-    assert re.findall(r">(case:\d+)</td>", before) == ["case:7"]
-    assert re.findall(r">(case:\d+)</td>", client.get("/audit?login=nobody").text) == []
+    assert re.findall(r'title="(case:\d+)"', before) == ["case:7"]
+    assert re.findall(r'title="(case:\d+)"', client.get("/audit?login=nobody").text) == []
     for wrong in ("from=yesterday", "before=x", f"act={'x' * 65}", "login=%00"):
         assert client.get(f"/audit?{wrong}").status_code == 422, wrong
     assert narrowed(act="case", first="2026-11-21").query() == {"act": "case", "from": "2026-11-21"}
