@@ -293,6 +293,8 @@ class Task:
     done_by: str
     reason: str
     facts: dict[str, object]
+    reading_clinic: str = ""  # who reads the case, on the dispatcher's board; empty when nobody is agreed
+    reader: str = ""  # who holds it now, on the dispatcher's board
 
 
 @dataclass(frozen=True, slots=True)

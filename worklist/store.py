@@ -226,7 +226,7 @@ def task_from(row: Row) -> Task:
     return Task(
         row["task_id"], row["clinic_id"], CaseId(row["case_id"]), row["case_no"], row["kind"], row["key"],
         row["for_role"], row["due_at"], row["made_at"], row["done_at"], row["done_by"] or "", row["reason"],
-        row["facts"],
+        row["facts"], row.get("reading_clinic") or "", row.get("reader") or "",
     )  # fmt: skip
 
 

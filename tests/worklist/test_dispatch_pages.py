@@ -22,6 +22,7 @@ from portal.signin import web as signin
 from tests.house import PEOPLE, browser, csrf_of, house, people, signed_in
 from worklist.parts import Parts
 from worklist.room import Worklist
+from worklist.tasks import FOR_ROLE
 from worklist.web import dispatch, qr
 
 XSS = "<script>alert('x')</script>"
@@ -268,6 +269,26 @@ def test_a_reader_s_task_is_shown_but_is_not_the_dispatchers_to_finish(desk: Des
     task = desk.rows.task(desk.rows.case(), "read_now", "k", for_role="reader")
     text = desk.sees().get("/dispatch").text
     assert "AI 提示危急，请人工判读" in text and f"/dispatch/tasks/{task}/done" not in text
+
+
+@pytest.mark.parametrize("kind", [*FOR_ROLE])
+def test_a_late_reader_is_rung_at_the_reading_clinic_and_a_late_clinic_at_its_own(desk: Desk, kind: str) -> None:
+    desk.rows.run("update center.clinic set duty_phone = '0951-5559999' where clinic_id = 'tertiary'")
+    case = desk.rows.case(
+        state="leased", reading_clinic="tertiary", lease_token="t", lease_by="reader", lease_by_name="沈知微", lease_n=1,
+        lease_since=desk.rows.now, lease_until=desk.rows.now + timedelta(minutes=9),
+    )  # fmt: skip
+    task = desk.rows.task(case, kind, "k", for_role=FOR_ROLE[kind].value)
+    card = desk.sees().get("/dispatch").text.partition(f'id="task-{task}"')[2].partition('id="no-tasks"')[0]
+    ours, theirs = ("石沟镇卫生院", "0951-5550100"), ("阅读方：区人民医院", "沈知微", "tel:0951-5559999")
+    rung, other = (ours, theirs) if kind == "phone" else (theirs, ours)
+    assert all(said in card for said in rung) and not any(said in card for said in other)
+
+
+def test_a_case_that_no_clinic_reads_names_no_clinics_phone(desk: Desk) -> None:
+    task = desk.rows.task(desk.rows.case(), "dispatch", "due:1")
+    card = desk.sees().get("/dispatch").text.partition(f'id="task-{task}"')[2].partition('id="no-tasks"')[0]
+    assert "没有机构负责阅读" in card and "0951-5550100" not in card and "没有登记值班电话" not in card
 
 
 def test_a_held_case_is_taken_back_and_urgency_only_rises(desk: Desk) -> None:

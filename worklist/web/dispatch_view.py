@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from center.codes import Role, Service, Urgency
 from worklist.lifecycle import ALERT_CALLING, HELD, CaseState
 from worklist.records import Alert, Board, BoardRow, Task
+from worklist.tasks import FOR_ROLE
 from worklist.timing import LADDER_NOTICES
 
 #: The matrix's columns, as work flows; TRIAGED is shown only when something stands there.
@@ -29,6 +30,8 @@ FLAGS: Mapping[str, tuple[str, str]] = {
     "request_missing": ("missing", "grey"),
     "reopened": ("hist", "grey"),
 }
+#: Tasks that end only when the case is read: the reading clinic is rung; all others are the requesting clinic's.
+FOR_READER = frozenset({"dispatch", *(kind for kind, role in FOR_ROLE.items() if role is Role.READER)})
 _SOON = timedelta(minutes=10)
 
 
@@ -72,10 +75,15 @@ class CaseLine:
 
 @dataclass(frozen=True, slots=True)
 class TaskLine:
-    """mine: waits for a dispatcher; why: text key; about: version and receiver for it; alert_id: read back above."""
+    """mine: waits for a dispatcher; why: text key; about: version and receiver for it; alert_id: read back above.
+
+    place: whose duty phone is rung, the reading clinic's where the reader is late; reader: who holds the case then.
+    """
 
     task: Task
     place: Place
+    at_reader: bool
+    reader: str
     mine: bool
     why: str
     about: Mapping[str, str]
@@ -194,11 +202,14 @@ def _told(step: int) -> tuple[str, ...]:
 
 
 def _tasks(tasks: Iterable[Task], places: Mapping[str, Place]) -> tuple[TaskLine, ...]:
-    lines = [_task(t, places.get(t.clinic_id, Place(t.clinic_id, "", ""))) for t in tasks if t.done_at is None]
+    lines = [_task(t, places) for t in tasks if t.done_at is None]
     return tuple(sorted(lines, key=lambda line: (not line.mine, line.task.due_at, line.task.task_id)))
 
 
-def _task(task: Task, place: Place) -> TaskLine:
+def _task(task: Task, places: Mapping[str, Place]) -> TaskLine:
+    at_reader = task.kind in FOR_READER
+    clinic_id = task.reading_clinic if at_reader else task.clinic_id
+    place = places.get(clinic_id, Place(clinic_id, "", ""))
     about = {
         "n": str(task.facts.get("version", "")),
         "to": str(task.facts.get("recipient", "")).removeprefix("pacs:"),
@@ -207,4 +218,6 @@ def _task(task: Task, place: Place) -> TaskLine:
     why = ""
     if task.kind == "phone" and not alert_id:
         why = next((w for w in ("unopened", "withdrawn") if task.key.startswith(f"{w}:")), "undelivered")
-    return TaskLine(task, place, task.for_role == Role.DISPATCHER, why, about, alert_id)
+    return TaskLine(
+        task, place, at_reader, task.reader if at_reader else "", task.for_role == Role.DISPATCHER, why, about, alert_id
+    )
