@@ -19,6 +19,7 @@ from center.codes import Role, Service
 from center.database import Database, Row, Work
 from center.errors import Failure, Invalid, NotFound, Stranger
 from center.identity import SYSTEM, Actor, ClinicId, Membership, PersonId, Reading
+from center.pinyin import latin_name
 from center.ports import Clock, Identifiers
 
 #: A session ends this long after it was last used, and in any case after the second time.
@@ -223,7 +224,7 @@ class Accounts:
             added = work.run(
                 "insert into center.person (person_id, login, name, name_en, hash, totp, licence, scope) values"
                 " (%(id)s, %(login)s, %(name)s, %(en)s, %(hash)s, %(totp)s, %(licence)s, %(scope)s) on conflict do nothing",
-                id=person_id, login=login, name=name, en=name_en or login, hash=kept, totp=secret or None,
+                id=person_id, login=login, name=name, en=name_en or latin_name(name) or login, hash=kept, totp=secret or None,
                 licence=licence, scope=[str(s) for s in scope],
             )  # fmt: skip
             if not added:
@@ -430,7 +431,7 @@ def _actor(work: Work, person: Row, now: datetime, kind: str = "person") -> Acto
     return Actor(
         PersonId(person["person_id"]), person["login"], person["name"], "program" if kind == "program" else "person",
         members, readings, person["licence"] if licensed else "", frozenset(Service(s) for s in person["scope"]),
-        person["preferences"].get("lang", "zh"),
+        person["preferences"].get("lang", "zh"), person["name_en"] or "",
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Reading:
 class Actor:
     """Who is asking. ``readings`` holds only agreements whose reading clinic he is a reader of.
 
+    name_en: his name in Latin letters, where the administrator gave one.
     licence: number of the physician's licence, empty when he has none; scope: services it covers.
     """
 
@@ -46,6 +47,7 @@ class Actor:
     licence: str = ""
     scope: frozenset[Service] = frozenset()
     lang: str = "zh"
+    name_en: str = ""
 
     @property
     def own_clinics(self) -> frozenset[ClinicId]:

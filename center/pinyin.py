@@ -7,6 +7,7 @@ can't know which: both readings are kept.  Tones are left out.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -97,3 +98,59 @@ def _latin_words(group: str) -> list[str]:
     if not parts:
         return []
     return ["".join(parts), "".join(reversed(parts)), "".join(p[0] for p in parts)]
+
+
+#: Compound surnames that the dictionary reads right and SURNAMES therefore lacks (百家姓).
+_COMPOUND: Final = frozenset(
+    [
+        "欧阳",
+        "司马",
+        "上官",
+        "诸葛",
+        "东方",
+        "司徒",
+        "司空",
+        "慕容",
+        "公孙",
+        "端木",
+        "宇文",
+        "赫连",
+        "闻人",
+        "钟离",
+        "申屠",
+        "轩辕",
+    ]
+)
+_LONGEST_WITH_SURNAME: Final = 4
+_LONGEST_NAME: Final = 64  # DICOM PN, one group (PS3.5 6.2)
+
+
+@lru_cache(maxsize=4096)
+def latin_name(name: str) -> str:
+    """A Chinese name in Latin letters, family name first: ``单雄信`` -> ``Shan Xiongxin``; empty where none is Chinese.
+
+    A guess at the sound, for those who can't read the characters: it stands beside the written name, never for it.
+    """
+    if len(name) > _LONGEST_NAME or not has_han(name):
+        return ""
+    words = [w for w in _SEPARATORS.split(name) if w]
+    if len(words) == 1 and 1 < len(words[0]) <= _LONGEST_WITH_SURNAME:
+        length = 2 if len(words[0]) > 2 and (words[0][:2] in SURNAMES or words[0][:2] in _COMPOUND) else 1
+        family, given = words[0][:length], words[0][length:]
+        return f"{_sound(family, family=True)} {_sound(given)}".strip()
+    return " ".join(_sound(w) for w in words).strip()
+
+
+def with_latin(name: str) -> str:
+    """The written name with its Latin letters beside it, for pages in English."""
+    latin = latin_name(name)
+    return f"{name} {latin}" if latin else name
+
+
+def _sound(text: str, *, family: bool = False) -> str:
+    from pypinyin import lazy_pinyin
+
+    readable = "".join(c for c in text if c not in _UNREAD and not is_private(c))
+    if family and readable in SURNAMES:
+        return SURNAMES[readable][0].capitalize()
+    return "".join(lazy_pinyin(readable, errors="default")).capitalize()

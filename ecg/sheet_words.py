@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from center.citations import cited
 from center.reads import (
     CriticalRule,
     DeviceLine,
@@ -194,7 +195,7 @@ def _said(line: StatementLine | CriticalRule, lang: Language) -> Said:
         certainty="" if is_rule else f"{line.certainty:.2f}",
         codes="" if is_rule else " · ".join(f"{c.scheme} {c.value}" for c in line.codes if c.scheme != "99HELAN"),
         tier=line.tier.value if is_rule else "",
-        source=line.source if is_rule else "",
+        source=cited(line.source, lang) if is_rule else "",
         evidence=tuple(_row(e, lang) for e in line.evidence),
     )
 
@@ -205,7 +206,9 @@ def _row(seen: EvidenceLine, lang: Language) -> Row:
     if seen.start_s is not None:
         when = f"{seen.start_s:.1f}" + (f"–{seen.end_s:.1f} s" if seen.end_s is not None else " s")
     value = "" if seen.value is None else told(seen.value, seen.unit, lang)
-    source = ("本引擎所定" if lang == "zh" else "set by this engine") if seen.source == "ours" else seen.source
+    source = (
+        ("本引擎所定" if lang == "zh" else "set by this engine") if seen.source == "ours" else cited(seen.source, lang)
+    )
     limit = seen.limit.replace(">=", "≥").replace("<=", "≤").replace(" deg", "°")
     return Row(name, seen.lead, value, "" if limit == "stated" else limit, when, source)
 

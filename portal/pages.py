@@ -63,6 +63,7 @@ def frame_of(page: PageRequest, clock: Clock, demo: bool, clinic_name: ClinicNam
         clinic=_clinic(actor, clinic_name, page.lang),
         nav=_nav(actor),
         demo=demo,
+        person_en=actor.name_en if actor else "",
     )
 
 

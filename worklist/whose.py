@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Final
 
 from center.patients import Description, OtherIdentity, differences
+from center.pinyin import with_latin
 from worklist.records import CaseRow, Request, RequestForm
 from worklist.sheet import Text
 
@@ -81,7 +82,7 @@ def _other(other: OtherIdentity, local_id: str, lang: str) -> str:
 def _person(name: str, birth_date: date | None, sex: str) -> Text:
     born = birth_date.isoformat() if birth_date else ""
     said = _SEXES.get(sex, Text("", ""))
-    return Text(*(_joined((name or "—", born, word)) for word in (said.zh, said.en)))
+    return Text(_joined((name or "—", born, said.zh)), _joined((with_latin(name) or "—", born, said.en)))
 
 
 def _joined(parts: Sequence[str]) -> str:

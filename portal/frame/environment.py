@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
+from center.citations import cited
+from center.exam_names import english_exam
+from center.pinyin import with_latin
 from portal.frame.frame import Frame
 from portal.frame.texts import Texts, load_texts
 
@@ -65,7 +68,7 @@ def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
     """The environment in which ``frame/layout.html`` and ``<room>/<page>.html`` are found.
 
     Pages get ``frame`` (a Frame) in their context; parts are imported ``with context``.
-    Globals: t(key, **values), raw_text(key), has_text(key). Filters: duration, when(form), iso, from_iso, or_unknown.
+    Globals: t(key, **values), raw_text(key), has_text(key). Filters: duration, when(form), iso, from_iso, or_unknown, person, exam, cited.
     """
     loader = PrefixLoader({n: FileSystemLoader(p) for n, p in {**folders, "frame": FRAME_FOLDER}.items()})
     made = Environment(
@@ -93,10 +96,30 @@ def environment(folders: Mapping[str, Path], texts: Texts) -> Environment:
         "iso": _iso,
         "from_iso": _from_iso,
         "or_unknown": _or_unknown,
+        "person": _person,
+        "exam": _exam,
+        "cited": _cited,
     }
     made.globals.update(shared)
     made.filters.update(filters)
     return made
+
+
+@pass_context
+def _person(context: Context, name: str) -> str:
+    """A person as he is written; on English pages with Latin letters beside each of the names."""
+    return name if _frame(context).lang == "zh" else " / ".join(with_latin(n) for n in name.split(" / "))
+
+
+@pass_context
+def _exam(context: Context, words: str) -> str:
+    """An exam's name; on English pages in English where it is made of known words."""
+    return words if _frame(context).lang == "zh" else english_exam(words) or words
+
+
+@pass_context
+def _cited(context: Context, source: str) -> str:
+    return cited(source, _frame(context).lang)
 
 
 def _iso(instant: datetime) -> str:

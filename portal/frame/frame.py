@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from center.pinyin import with_latin
 from portal.frame.texts import Lang
 
 
@@ -39,6 +40,12 @@ class Frame:
     clinic: str = ""
     nav: tuple[NavItem, ...] = ()
     demo: bool = False
+    person_en: str = ""
+
+    @property
+    def person_shown(self) -> str:
+        """Who looks, in the page's language."""
+        return (self.person_en or with_latin(self.person)) if self.lang == "en" else self.person
 
     @property
     def html_lang(self) -> str:
