@@ -5,6 +5,7 @@ A reason that somebody typed may hold a patient's name, so it is shown as its le
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -21,6 +22,9 @@ PAGE = 100
 #: Days on these pages are the region's.
 ZONE = ZoneInfo("Asia/Shanghai")
 _LONGEST_DETAIL = 200
+#: A longer id is shown by this many of its last characters; the whole one is its title.
+_LAST = 12
+_LONG_ID = re.compile(r"[0-9A-Fa-f.-]{25,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class AuditRow:
     login_of: str  # of a person
     reason_length: int
     detail: str
+    brief: str  # the same with long ids by their last characters
     seq: int | None
 
 
@@ -123,7 +128,21 @@ def bounds(wanted: AuditFilter) -> tuple[datetime | None, datetime | None]:
 
 def detail_text(detail: Mapping[str, Any]) -> str:
     """Ids and numbers as ``name=value``; a longer text is shown as its length."""
-    return " ".join(f"{name}={_value(value)}" for name, value in sorted(detail.items()))[:_LONGEST_DETAIL]
+    return _joined(detail)[:_LONGEST_DETAIL]
+
+
+def brief_text(detail: Mapping[str, Any]) -> str:
+    """The same, each UUID, UID and digest by its last characters."""
+    return _LONG_ID.sub(lambda found: short(found[0]), _joined(detail))[:_LONGEST_DETAIL]
+
+
+def short(name: str) -> str:
+    """Enough of a UID, a digest or a UUID to tell it from its neighbours."""
+    return name if len(name) <= 2 * _LAST else f"\u2026{name[-_LAST:]}"
+
+
+def _joined(detail: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in sorted(detail.items()))
 
 
 def _value(value: object) -> str:
@@ -138,7 +157,7 @@ def _value(value: object) -> str:
 def _row(row: Row) -> AuditRow:
     return AuditRow(
         row["id"], row["at"], row["login"], row["clinic_id"], row["clinic"] or "", row["clinic_en"] or "", row["act"],
-        row["thing"], row["thing_login"] or "", len(row["reason"]), detail_text(row["detail"]), row["seq"],
+        row["thing"], row["thing_login"] or "", len(row["reason"]), detail_text(row["detail"]), brief_text(row["detail"]), row["seq"],
     )  # fmt: skip
 
 

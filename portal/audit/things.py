@@ -9,14 +9,12 @@ from typing import Any
 from center.codes import Service
 from center.identity import Actor
 from center.permits import Act, Thing, permitted
-from portal.audit.rows import AuditRow
+from portal.audit.rows import AuditRow, short
 
 #: (clinic_id, kind, id) of things -> rows of ``Worklist.cases_named``.
 CasesNamed = Callable[[Sequence[tuple[str, str, str]]], Sequence[Mapping[str, Any]]]
 #: Kinds that are a case or belong to one.
 OF_CASES = frozenset({"case", "study", "alert", "task", "request"})
-#: A longer id is shown by this many of its last characters; the whole one is its title.
-_LAST = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,8 @@ class ShownThing:
 
 
 def shown(rows: Sequence[AuditRow], actor: Actor, cases_named: CasesNamed) -> Mapping[int, ShownThing]:
-    """By the row's number; things without a kind are left out and shown as they are written."""
-    parted = {r.number: (r, *_parted(r.thing)) for r in rows if _parted(r.thing)[1]}
+    """By the row's number."""
+    parted = {r.number: (r, *_parted(r.thing)) for r in rows}
     asked = {(r.clinic_id, kind, name) for r, kind, name in parted.values() if kind in OF_CASES and r.clinic_id}
     cases = {(c["clinic_id"], c["kind"], c["id"]): c for c in cases_named(sorted(asked))}
     return {
@@ -61,8 +59,3 @@ def _shown(row: AuditRow, kind: str, name: str, case: Mapping[str, Any] | None, 
         return ShownThing(kind, row.login_of or short(name), "", "")
     said_by_number = case is not None and kind != "study"
     return ShownThing(kind, "" if said_by_number else name if kind == "clinic" else short(name), number, at)
-
-
-def short(name: str) -> str:
-    """Enough of a UID, a digest or a UUID to tell it from its neighbours."""
-    return name if len(name) <= 2 * _LAST else f"\u2026{name[-_LAST:]}"

@@ -31,7 +31,7 @@ from portal.administration import web as administration
 from portal.administration.view import Section, health, settings
 from portal.audit import rows as audit_rows
 from portal.audit import web as audit
-from portal.audit.rows import detail_text, narrowed
+from portal.audit.rows import brief_text, detail_text, narrowed
 from portal.frame.environment import FRAME_FOLDER
 from portal.frame.texts import load_texts
 from portal.house import Found, House, Level
@@ -246,6 +246,9 @@ def test_things_are_told_by_case_number_login_and_name_and_linked_for_who_may_op
     told = cells("regulator", "en")
     assert all("X0915" in told[t] and "<a" not in told[t] for t in things)
     assert "Critical" in told[things[1]] and ">\u2026777777777777<" in told[things[3]] and case not in told[things[0]]
+    assert detail_text({"a": case}) == f"a={case}" and brief_text({"a": case, "n": 7, "s": "ab" * 32}) == (
+        "a=\u2026aa1122334455 n=7 s=\u2026abababababab"
+    )
     assert "X" not in told["case:elsewhere"] and "elsewhere" in told["case:elsewhere"]
     assert "Shigou" in told["clinic:shigou"] and "both" in told[f"person:{person[0]}"]
     linked = cells("both", "zh")
