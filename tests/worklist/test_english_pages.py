@@ -78,7 +78,16 @@ def test_pages_of_a_case_say_in_english_all_that_nobody_wrote(region: ClinicHous
     look()
     region.sign(lease)
     look()
-    assert "Chen Yu" in reader.get(f"/cases/{case_id}?lang=en").text
+    for client, path in (
+        (reader, f"/cases/{case_id}"),
+        (reader, f"/cases/{case_id}/done"),
+        (tech, f"/clinic/cases/{case_id}"),
+    ):
+        answer = client.get(f"{path}?lang=en")
+        assert answer.status_code == 200, path
+        assert not left(answer.text), path
+        assert not re.findall(r".{60}陈屿(?! Chen Yu).{30}", html.unescape(answer.text), re.S), path
+        assert "Chen Yu" in answer.text, path
 
 
 def test_pages_in_chinese_are_as_they_were(region: ClinicHouse) -> None:
