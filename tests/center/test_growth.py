@@ -44,7 +44,7 @@ def fill(admin: str, size: Size) -> None:
                 statement_text.encode(), {"jobs": size.jobs, "studies": size.studies, "audit": size.audit}
             )
         for table in ("center.job", "center.audit", "center.audit_chain", "center.audit_unchained", "gateway.study",
-                      "gateway.series", "gateway.instance", "center.patient"):  # fmt: skip
+                      "gateway.series", "gateway.instance", "center.patient", "center.clinic", "center.person"):  # fmt: skip
             connection.execute(f"vacuum analyze {table}".encode())
 
 
